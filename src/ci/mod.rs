@@ -1,0 +1,1 @@
+//! Room `ci`: reads CI and platform environments into one typed context and named target candidates.

@@ -1,0 +1,1 @@
+//! Room `config`: flags, file and metadata become validated settings.

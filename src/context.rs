@@ -1,0 +1,264 @@
+//! The context says for whom a run happens: a pull request that a CI system vouches for, a person at a desk, or a
+//! CI job that belongs to no pull request.
+//!
+//! These are plain facts with checked grammar. `ci` reads them; `guard` decides what they allow.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A word that does not have the shape it must have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is not {expected}: {found:?}")]
+pub struct MalformedFact {
+    /// What was read, such as `pull request number`.
+    pub what: &'static str,
+    /// The grammar it should follow, in words.
+    pub expected: &'static str,
+    /// The text that was found, at most 80 characters of it.
+    pub found: String,
+}
+
+impl MalformedFact {
+    fn new(what: &'static str, expected: &'static str, found: &str) -> Self {
+        Self { what, expected, found: found.chars().take(80).collect() }
+    }
+}
+
+/// The number of a pull request: 1 to 10 decimal digits, no leading zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PullRequestNumber(u64);
+
+impl PullRequestNumber {
+    /// Reads a number, refusing signs, leading zeros, other digits and words such as `null`.
+    pub fn parse(text: &str) -> Result<Self, MalformedFact> {
+        let malformed =
+            || MalformedFact::new("pull request number", "1 to 10 digits without a leading zero", text);
+        let is_plain = !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
+        if !is_plain || text.starts_with('0') {
+            return Err(malformed());
+        }
+        text.parse().map(Self).map_err(|_| malformed())
+    }
+
+    /// Takes a number that a JSON document gave.
+    pub fn from_u64(number: u64) -> Result<Self, MalformedFact> {
+        Self::parse(&number.to_string())
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for PullRequestNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A full commit id: 40 or 64 lower-case hexadecimal digits, not all zero.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommitSha(String);
+
+impl CommitSha {
+    /// Reads a full commit id; names such as `HEAD` and the null id are refused.
+    pub fn parse(text: &str) -> Result<Self, MalformedFact> {
+        let is_hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let is_whole = matches!(text.len(), 40 | 64);
+        if !is_hex || !is_whole || text.bytes().all(|b| b == b'0') {
+            return Err(MalformedFact::new("commit id", "40 or 64 hexadecimal digits, not all zero", text));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Returns the whole id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first seven digits, as people quote them.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..7]
+    }
+}
+
+impl TryFrom<String> for CommitSha {
+    type Error = MalformedFact;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<CommitSha> for String {
+    fn from(sha: CommitSha) -> Self {
+        sha.0
+    }
+}
+
+impl fmt::Display for CommitSha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A repository on a forge, `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    owner: String,
+    name: String,
+}
+
+impl Repository {
+    /// Reads `owner/name`; both parts are ASCII letters, digits, `.`, `_` or `-`.
+    pub fn parse(text: &str) -> Result<Self, MalformedFact> {
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 100
+                && part != "."
+                && part != ".."
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if is_part(owner) && is_part(name) => {
+                Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(MalformedFact::new("repository", "owner/name", text)),
+        }
+    }
+
+    /// Returns the owner: a person or an organisation.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Returns the name without the owner.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// The event that started the CI job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullRequestEvent {
+    /// A deployment of the pull request's head changed its state.
+    DeploymentStatus,
+    /// The pull request was opened or got new commits.
+    PullRequest,
+}
+
+/// The deployment that an event speaks of, as its payload says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The forge's number of the deployment.
+    pub id: u64,
+    /// The environment's name, such as `Preview`.
+    pub environment: String,
+    /// The state of the latest status, such as `success`.
+    pub state: String,
+    /// Whether the forge calls the environment a production environment; absent says nothing.
+    pub production_environment: Option<bool>,
+    /// Whether the forge calls the environment transient; absent says nothing.
+    pub transient_environment: Option<bool>,
+    /// The branch, tag or commit that was deployed, as the deployer named it.
+    pub reference: String,
+}
+
+/// A pull request as the CI system tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// The event that started the job.
+    pub event: PullRequestEvent,
+    /// The event's `action`, such as `synchronize`; empty where the event has none.
+    pub action: String,
+    /// The repository that the pull request wants to change.
+    pub repository: Repository,
+    /// The number; a `deployment_status` payload does not carry it.
+    pub number: Option<PullRequestNumber>,
+    /// The commit under test: the head of the pull request, never the merge commit.
+    pub head_sha: CommitSha,
+    /// The branch of the pull request, raw: it is checked where it is used.
+    pub head_branch: Option<String>,
+    /// The branch that the pull request wants to change.
+    pub base_branch: Option<String>,
+    /// Whether the head lives in another repository.
+    pub is_from_fork: bool,
+    /// The deployment, where the event is about one.
+    pub deployment: Option<Deployment>,
+}
+
+/// For whom a run happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Context {
+    /// Nobody's CI: a person's own machine.
+    Desk,
+    /// A CI job for a pull request.
+    PullRequest(Box<PullRequest>),
+    /// A CI job that belongs to no pull request, or a system that is not known well enough to say.
+    OtherCi {
+        /// The CI system's name.
+        system: String,
+        /// The event or trigger, as the system names it.
+        event: String,
+    },
+}
+
+impl Context {
+    /// Returns the pull request, where there is one.
+    #[must_use]
+    pub fn pull_request(&self) -> Option<&PullRequest> {
+        match self {
+            Self::PullRequest(pull_request) => Some(pull_request),
+            Self::Desk | Self::OtherCi { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_request_number_is_plain_decimal() {
+        assert_eq!(PullRequestNumber::parse("42").map(PullRequestNumber::value), Ok(42));
+        for hostile in
+            ["", "0", "01", "-1", "+1", "0x1", "null", "false", "1.www", "\u{661}", "12345678901", " 1"]
+        {
+            assert!(PullRequestNumber::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_commit_id_is_whole_and_not_null() {
+        let whole = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(CommitSha::parse(whole).unwrap().short(), "0123456");
+        for hostile in ["HEAD", "0123456", "", &"0".repeat(40), &whole.to_uppercase()] {
+            assert!(CommitSha::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_two_plain_parts() {
+        assert_eq!(Repository::parse("acme/shop").unwrap().to_string(), "acme/shop");
+        for hostile in ["acme", "acme/", "/shop", "acme/shop/x", "../shop", "acme/..", "a b/c", "acme/shop?x"]
+        {
+            assert!(Repository::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+}

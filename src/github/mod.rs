@@ -1,0 +1,1 @@
+//! Room `github`: speaks to the GitHub API.

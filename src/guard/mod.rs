@@ -1,0 +1,1 @@
+//! Room `guard`: decides whether a candidate may be loaded.

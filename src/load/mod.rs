@@ -1,0 +1,1 @@
+//! Room `load`: drives a cleared target and measures it.

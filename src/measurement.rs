@@ -1,0 +1,328 @@
+//! A measurement is what was seen: rounds of histograms and a count for every outcome.
+//!
+//! Histogram values are **nanoseconds**, with three significant digits (an error of at most 0.1 %), between
+//! [`LOWEST_DISCERNIBLE_NS`] and [`HIGHEST_TRACKABLE_NS`]. Nothing scheduled is ever dropped: what was not sent or
+//! not answered has a class of its own.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{Quantile, Rate, ScenarioName};
+
+/// The finest step of a histogram: a tenth of a microsecond.
+pub const LOWEST_DISCERNIBLE_NS: u64 = 100;
+
+/// The slowest value a histogram can hold: an hour. Slower values are recorded as an hour.
+pub const HIGHEST_TRACKABLE_NS: u64 = 3_600_000_000_000;
+
+/// The decimal digits that a histogram keeps.
+pub const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Returns an empty histogram of this project's range and precision.
+#[must_use]
+pub fn empty_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LOWEST_DISCERNIBLE_NS, HIGHEST_TRACKABLE_NS, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants that hdrhistogram accepts")
+}
+
+/// How one scheduled request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeClass {
+    /// A complete answer with a status of 200 to 299.
+    #[serde(rename = "2xx")]
+    Success,
+    /// A complete answer with a status of 300 to 399; redirects are recorded, never followed.
+    #[serde(rename = "3xx")]
+    Redirect,
+    /// A complete answer with a status of 400 to 499.
+    #[serde(rename = "4xx")]
+    ClientError,
+    /// A complete answer with a status of 500 to 599.
+    #[serde(rename = "5xx")]
+    ServerError,
+    /// No connection: refused, unreachable, or TLS failed.
+    Connect,
+    /// The connection broke while the answer was read.
+    Read,
+    /// The connection broke while the request was written.
+    Write,
+    /// The time-out passed before the answer was complete.
+    Timeout,
+    /// The answer was not HTTP.
+    Protocol,
+    /// Due before the end, but never sent: no connection was free.
+    Unsent,
+    /// Sent, but neither answered nor timed out when the run ended.
+    Unanswered,
+}
+
+impl OutcomeClass {
+    /// Every class, in the order in which reports list them.
+    pub const ALL: [Self; 11] = [
+        Self::Success,
+        Self::Redirect,
+        Self::ClientError,
+        Self::ServerError,
+        Self::Connect,
+        Self::Read,
+        Self::Write,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Unsent,
+        Self::Unanswered,
+    ];
+
+    /// Returns the class of a complete answer, where the status is one (100 to 199 are not final answers).
+    #[must_use]
+    pub fn of_status(status: u16) -> Option<Self> {
+        Some(match status {
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirect,
+            400..=499 => Self::ClientError,
+            500..=599 => Self::ServerError,
+            _ => return None,
+        })
+    }
+
+    /// Returns the word used in every report.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::Redirect => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::Connect => "connect",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Unsent => "unsent",
+            Self::Unanswered => "unanswered",
+        }
+    }
+
+    /// Returns whether the request got a whole HTTP answer, of whatever status.
+    #[must_use]
+    pub fn is_answered(self) -> bool {
+        matches!(self, Self::Success | Self::Redirect | Self::ClientError | Self::ServerError)
+    }
+
+    /// Returns whether the gate counts it as an error: everything but 2xx and 3xx.
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        !matches!(self, Self::Success | Self::Redirect)
+    }
+}
+
+/// A count for every outcome class.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Outcomes(std::collections::BTreeMap<OutcomeClass, u64>);
+
+impl Outcomes {
+    /// Adds `count` requests of one class.
+    pub fn add(&mut self, class: OutcomeClass, count: u64) {
+        if count > 0 {
+            let total = self.0.entry(class).or_default();
+            *total = total.saturating_add(count);
+        }
+    }
+
+    /// Adds all counts of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (&class, &count) in &other.0 {
+            self.add(class, count);
+        }
+    }
+
+    /// Returns the count of one class.
+    #[must_use]
+    pub fn count(&self, class: OutcomeClass) -> u64 {
+        self.0.get(&class).copied().unwrap_or(0)
+    }
+
+    /// Returns the count of all scheduled requests.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Returns how many got a whole HTTP answer.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.count_where(OutcomeClass::is_answered)
+    }
+
+    /// Returns how many count as errors.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.count_where(OutcomeClass::is_error)
+    }
+
+    /// Returns errors as a share of all, or `None` where nothing was scheduled.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    pub fn error_rate(&self) -> Option<f64> {
+        let total = self.total();
+        (total > 0).then(|| self.errors() as f64 / total as f64)
+    }
+
+    fn count_where(&self, holds: fn(OutcomeClass) -> bool) -> u64 {
+        OutcomeClass::ALL.into_iter().filter(|class| holds(*class)).map(|class| self.count(class)).sum()
+    }
+}
+
+/// One measured window with its own histograms.
+///
+/// A request belongs to the round in which it was due (open loop) or sent (closed loop). The histograms hold
+/// answers of 2xx and 3xx; `latency` also holds requests that timed out or were cut off, as long as they lasted,
+/// so that a hung server cannot look fast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    /// From the intended send to the last byte.
+    pub latency: Histogram<u64>,
+    /// From the actual send to the last byte.
+    pub service_time: Histogram<u64>,
+    /// From the intended to the actual send.
+    pub send_lag: Histogram<u64>,
+    /// How the round's requests ended.
+    pub outcomes: Outcomes,
+}
+
+impl Round {
+    /// Returns a round in which nothing happened.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            latency: empty_histogram(),
+            service_time: empty_histogram(),
+            send_lag: empty_histogram(),
+            outcomes: Outcomes::default(),
+        }
+    }
+
+    /// Adds another worker's share of the same round.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.latency, &other.latency),
+            (&mut self.service_time, &other.service_time),
+            (&mut self.send_lag, &other.send_lag),
+        ] {
+            mine.add(theirs).expect("both histograms have this project's bounds");
+        }
+        self.outcomes.merge(&other.outcomes);
+    }
+}
+
+/// What the load generator knows about its own part in the measured times.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct GeneratorHealth {
+    /// The share of requests that left late although a connection was free: the generator's own fault.
+    pub late_share: f64,
+    /// The 99th percentile of that lateness, in microseconds.
+    pub lag_p99_us: f64,
+}
+
+/// What one drive of one scenario saw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// The scenario that was driven.
+    pub scenario: ScenarioName,
+    /// The measured windows in order.
+    pub rounds: Vec<Round>,
+    /// The measured time, without warm-up and drain.
+    pub elapsed: Duration,
+    /// The arrival rate that was asked for; `None` in the closed loop.
+    pub asked_rate: Option<Rate>,
+    /// Connections that were asked for.
+    pub asked_connections: u32,
+    /// The most connections that were open at once.
+    pub reached_connections: u32,
+    /// The generator's own part.
+    pub generator: GeneratorHealth,
+    /// Whether the run was cut short (Ctrl-C): it holds what was measured until then.
+    pub is_partial: bool,
+}
+
+impl Measurement {
+    /// Returns the outcomes of all rounds together.
+    #[must_use]
+    pub fn outcomes(&self) -> Outcomes {
+        let mut all = Outcomes::default();
+        for round in &self.rounds {
+            all.merge(&round.outcomes);
+        }
+        all
+    }
+
+    /// Returns all rounds merged into one.
+    #[must_use]
+    pub fn merged(&self) -> Round {
+        let mut all = Round::empty();
+        for round in &self.rounds {
+            all.merge(round);
+        }
+        all
+    }
+
+    /// Returns answers per second of measured time.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    pub fn achieved_rate(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 { self.outcomes().answered() as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// Returns a quantile of a histogram in microseconds, or `None` where it is empty.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
+pub fn quantile_us(histogram: &Histogram<u64>, quantile: Quantile) -> Option<f64> {
+    (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile.fraction()) as f64 / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_never_lost_in_a_merge() {
+        let mut first = Outcomes::default();
+        first.add(OutcomeClass::Success, 90);
+        let mut second = Outcomes::default();
+        second.add(OutcomeClass::Timeout, 10);
+        second.add(OutcomeClass::Success, 0);
+
+        first.merge(&second);
+
+        assert_eq!((first.total(), first.errors(), first.answered()), (100, 10, 90));
+        assert_eq!(first.error_rate(), Some(0.1));
+    }
+
+    #[test]
+    fn nothing_scheduled_has_no_error_rate() {
+        assert_eq!(Outcomes::default().error_rate(), None);
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_quantile() {
+        let mut histogram = empty_histogram();
+        assert_eq!(quantile_us(&histogram, Quantile::P50), None);
+
+        histogram.record(2_000_000).unwrap();
+
+        let median = quantile_us(&histogram, Quantile::P50).unwrap();
+        assert!((median - 2000.0).abs() < 2.0, "{median}");
+    }
+
+    #[test]
+    fn a_status_below_200_is_no_final_answer() {
+        assert_eq!(OutcomeClass::of_status(101), None);
+        assert_eq!(OutcomeClass::of_status(204), Some(OutcomeClass::Success));
+        assert_eq!(OutcomeClass::of_status(600), None);
+    }
+}

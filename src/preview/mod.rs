@@ -1,0 +1,1 @@
+//! Room `preview`: the small service that the demo loads.

@@ -1,0 +1,1 @@
+//! Room `publish`: tells the pull request what happened.

@@ -1,0 +1,1 @@
+//! Room `redact`: the one writer that everything printed or stored passes through.

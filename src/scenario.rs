@@ -1,0 +1,286 @@
+//! A scenario is one named thing to run: a request, a load profile, a gate.
+//!
+//! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::Request;
+use crate::verdict::FailOn;
+
+/// A number outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {expected}, found {found}")]
+pub struct OutOfRange {
+    /// What the number means.
+    pub what: &'static str,
+    /// The range, in words.
+    pub expected: &'static str,
+    /// The number as found.
+    pub found: String,
+}
+
+/// The name of a scenario: 1 to 64 ASCII letters, digits, `.`, `_` or `-`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ScenarioName(String);
+
+impl ScenarioName {
+    /// Reads a name; it becomes part of file names, so its grammar is narrow.
+    pub fn parse(text: &str) -> Result<Self, OutOfRange> {
+        let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let begins_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if !is_plain || !begins_well || text.len() > 64 {
+            return Err(OutOfRange {
+                what: "a scenario name",
+                expected: "1 to 64 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit",
+                found: format!("{:?}", text.chars().take(80).collect::<String>()),
+            });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ScenarioName {
+    type Error = OutOfRange;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ScenarioName> for String {
+    fn from(name: ScenarioName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ScenarioName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Requests per second: finite, above zero, at most ten million; fractions are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Rate(f64);
+
+impl Rate {
+    /// Takes a number of requests per second.
+    pub fn per_second(requests: f64) -> Result<Self, OutOfRange> {
+        if requests.is_finite() && (1e-4..=1e7).contains(&requests) {
+            return Ok(Self(requests));
+        }
+        Err(OutOfRange {
+            what: "a rate",
+            expected: "between 0.0001 and 10000000 requests per second",
+            found: requests.to_string(),
+        })
+    }
+
+    /// Returns the requests per second.
+    #[must_use]
+    pub fn requests_per_second(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Rate {
+    type Error = OutOfRange;
+
+    fn try_from(requests: f64) -> Result<Self, Self::Error> {
+        Self::per_second(requests)
+    }
+}
+
+impl From<Rate> for f64 {
+    fn from(rate: Rate) -> Self {
+        rate.0
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+/// A point of the latency distribution, such as p99; above 0 and below 100 per cent.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Quantile(f64);
+
+impl Quantile {
+    /// The median.
+    pub const P50: Self = Self(50.0);
+    /// The slowest tenth begins here.
+    pub const P90: Self = Self(90.0);
+    /// The slowest hundredth begins here.
+    pub const P99: Self = Self(99.0);
+    /// The slowest thousandth begins here.
+    pub const P999: Self = Self(99.9);
+
+    /// Reads `p50`, `p99` or `p99.9` (`p999` means the same).
+    pub fn parse(text: &str) -> Result<Self, OutOfRange> {
+        let error = || OutOfRange {
+            what: "a metric",
+            expected: "'p' and a percentile above 0 and below 100, such as p50, p99 or p99.9",
+            found: format!("{:?}", text.chars().take(40).collect::<String>()),
+        };
+        let digits = text.strip_prefix('p').ok_or_else(error)?;
+        let is_plain = digits.len() <= 7 && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if !is_plain || !digits.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(error());
+        }
+        let percent: f64 = match digits {
+            "999" => 99.9,
+            "9999" => 99.99,
+            plain => plain.parse().map_err(|_| error())?,
+        };
+        if percent > 0.0 && percent < 100.0 { Ok(Self(percent)) } else { Err(error()) }
+    }
+
+    /// Returns the quantile as a fraction: 0.99 for p99.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
+impl TryFrom<String> for Quantile {
+    type Error = OutOfRange;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Quantile> for String {
+    fn from(quantile: Quantile) -> Self {
+        quantile.to_string()
+    }
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
+    }
+}
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pacing {
+    /// Closed loop: every connection sends its next request when the last one is answered.
+    ClosedLoop {
+        /// The most requests per second that all connections together may send, where a policy sets one.
+        ceiling: Option<Rate>,
+    },
+    /// Open loop: requests are due at `start + i/rate`, whatever the answers do.
+    OpenLoop {
+        /// The arrival rate of all connections together.
+        rate: Rate,
+    },
+}
+
+/// How load is applied over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadProfile {
+    /// When requests are sent.
+    pub pacing: Pacing,
+    /// Connections: all of them in the closed loop, the most at once in the open loop.
+    pub connections: NonZeroU32,
+    /// The measured time, without the warm-up; divided evenly into rounds.
+    pub duration: Duration,
+    /// Load before the measured time; nothing of it is counted.
+    pub warm_up: Duration,
+    /// Into how many rounds the measured time is divided.
+    pub rounds: NonZeroU32,
+    /// How long one request may take, connecting included.
+    pub timeout: Duration,
+}
+
+impl LoadProfile {
+    /// The measured rounds of a run, where the configuration does not say.
+    pub const DEFAULT_ROUNDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
+}
+
+/// An absolute limit on one quantile of latency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// The quantile it limits.
+    pub quantile: Quantile,
+    /// The slowest that is still allowed.
+    pub limit: Duration,
+}
+
+/// The rule that a comparison must satisfy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// The quantiles of latency that are judged.
+    pub metrics: Vec<Quantile>,
+    /// The smallest slowdown that counts, as a fraction: 0.10 is ten per cent.
+    pub max_regression: f64,
+    /// The largest share of requests that may fail, as a fraction.
+    pub max_error_rate: f64,
+    /// Absolute limits, judged with or without a baseline.
+    pub budgets: Vec<Budget>,
+    /// Which verdicts without an answer fail the run.
+    pub fail_on: FailOn,
+    /// The pause before a suspected regression is measured again.
+    pub confirm_after: Duration,
+}
+
+/// One named thing to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name, unique within a run.
+    pub name: ScenarioName,
+    /// What is sent.
+    pub request: Request,
+    /// When and for how long.
+    pub profile: LoadProfile,
+    /// What it must satisfy.
+    pub gate: Gate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_rates_cannot_be_made() {
+        assert!(Rate::per_second(0.5).is_ok());
+        for hostile in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300] {
+            assert!(Rate::per_second(hostile).is_err(), "{hostile} must be refused");
+        }
+    }
+
+    #[test]
+    fn quantiles_read_as_people_write_them() {
+        assert_eq!(Quantile::parse("p99.9"), Ok(Quantile::P999));
+        assert_eq!(Quantile::parse("p999"), Ok(Quantile::P999));
+        assert_eq!(Quantile::parse("p50").unwrap().to_string(), "p50");
+        for hostile in ["", "p", "50", "p0", "p100", "pNaN", "p-1", "p1e1", "p.5", "p99.99999999"] {
+            assert!(Quantile::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn scenario_names_are_safe_in_file_names() {
+        assert!(ScenarioName::parse("check-out.v2").is_ok());
+        for hostile in ["", ".", "..", "a/b", "-x", "a b", "é", &"x".repeat(65)] {
+            assert!(ScenarioName::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Room `service`: builds and starts an ephemeral preview on loopback.

@@ -1,0 +1,1 @@
+//! Room `stats`: mathematics over numbers; no domain words.

@@ -1,0 +1,121 @@
+//! A target is what receives load. Before it is cleared it is only a candidate: a text with a named source.
+//!
+//! `ci` and `service` name candidates, `guard` parses and clears them. An `Origin` is the parsed form: scheme, host
+//! and port, and nothing else that could move a request somewhere else.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a candidate came from; every run has exactly one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Source {
+    /// The payload of a `deployment_status` event: `environment_url`, else `target_url`.
+    DeploymentStatus {
+        /// The forge's number of the deployment.
+        deployment: u64,
+        /// The payload's field that held the URL.
+        field: String,
+    },
+    /// `LOADGATE_PREVIEW_URL`, set by an earlier step of the same job.
+    PreviewVariable,
+    /// A service that this run built and started on loopback.
+    Service,
+    /// A service that already listened on loopback: `run --local PORT`.
+    Local,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeploymentStatus { deployment, field } => {
+                write!(f, "deployment_status event, deployment {deployment}, {field}")
+            }
+            Self::PreviewVariable => f.write_str("LOADGATE_PREVIEW_URL"),
+            Self::Service => f.write_str("the service this run started"),
+            Self::Local => f.write_str("--local"),
+        }
+    }
+}
+
+/// A URL that somebody proposes as the target; nothing is known about it yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Where the text came from.
+    pub source: Source,
+    /// The text, exactly as found.
+    pub raw: String,
+}
+
+/// How a target is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain text, for loopback only.
+    Http,
+    /// TLS with a verified certificate.
+    Https,
+}
+
+impl Scheme {
+    /// Returns the port that a URL of this scheme leaves out.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+/// Scheme, host and port of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// The host in canonical form: lower case, no trailing dot, an IP literal without brackets.
+    pub host: String,
+    /// The port, also where it is the scheme's default.
+    pub port: u16,
+}
+
+impl Origin {
+    /// Returns the value of the `Host` header: the port appears only where it is not the default.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_names_only_unusual_ports() {
+        let https = Origin { scheme: Scheme::Https, host: "pr-1.preview.example.com".into(), port: 443 };
+        let local = Origin { scheme: Scheme::Http, host: "127.0.0.1".into(), port: 8080 };
+        let six = Origin { scheme: Scheme::Http, host: "::1".into(), port: 8080 };
+
+        assert_eq!(https.to_string(), "https://pr-1.preview.example.com");
+        assert_eq!(local.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(six.to_string(), "http://[::1]:8080");
+    }
+}
