@@ -4,6 +4,7 @@
 //! and port, and nothing else that could move a request somewhere else.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,14 @@ pub enum Source {
     Local,
 }
 
+impl Source {
+    /// Returns whether the target is on this machine, by the way it was named.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Service | Self::Local)
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,6 +55,23 @@ pub struct Candidate {
     pub source: Source,
     /// The text, exactly as found.
     pub raw: String,
+}
+
+impl Candidate {
+    /// Names a listener on this machine, for [`Source::Service`] and [`Source::Local`].
+    #[must_use]
+    pub fn on_loopback(source: Source, listener: SocketAddr) -> Self {
+        Self { source, raw: format!("http://{listener}") }
+    }
+}
+
+/// A host that the environment calls production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductionFact {
+    /// The host, lower case, without a trailing dot.
+    pub host: String,
+    /// The variable that said so.
+    pub variable: String,
 }
 
 /// How a target is spoken to.
