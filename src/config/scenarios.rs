@@ -92,7 +92,7 @@ impl Flags {
                     }
                 }
                 None => {
-                    problems.push(Problem::nowhere("a --header has no ':'", "write --header 'Name: value'"))
+                    problems.push(Problem::nowhere("a --header has no ':'", "write --header 'Name: value'"));
                 }
             }
         }
@@ -101,7 +101,7 @@ impl Flags {
             match add_fail_on(fail_on, word) {
                 Ok(more) => fail_on = more,
                 Err(help) => {
-                    problems.push(Problem::nowhere(format!("--fail-on: unknown verdict {word:?}"), help))
+                    problems.push(Problem::nowhere(format!("--fail-on: unknown verdict {word:?}"), help));
                 }
             }
         }

@@ -230,7 +230,7 @@ impl<'a> Section<'a> {
             _ => None,
         };
         let Some(fraction) = fraction else {
-            let shown = found.value.as_value().map(|value| value.to_string()).unwrap_or_default();
+            let shown = found.value.as_value().map(ToString::to_string).unwrap_or_default();
             let message = format!("`{key}` is {}, which is no share", shown.trim());
             self.reader.report(
                 &found.place,
