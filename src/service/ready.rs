@@ -46,14 +46,21 @@ async fn poll(
         }
         for address in addresses(port)? {
             let path = plan.ready.as_deref().unwrap_or("/");
-            match probe::ask(client, address, path).await {
-                Answer::Refused => {}
-                Answer::Status(200..=299) => return confirmed(tree, address),
-                Answer::Status(_) | Answer::Connected if plan.ready.is_none() => {
-                    return confirmed(tree, address);
+            let is_ready = match probe::ask(client, address, path).await {
+                Answer::Refused => false,
+                Answer::Status(200..=299) => true,
+                Answer::Status(_) | Answer::Connected if plan.ready.is_none() => true,
+                Answer::Status(status) => {
+                    *state = format!("{path} answers {status}");
+                    false
                 }
-                Answer::Status(status) => *state = format!("{path} answers {status}"),
-                Answer::Connected => *state = format!("{path} gives no HTTP answer"),
+                Answer::Connected => {
+                    *state = format!("{path} gives no HTTP answer");
+                    false
+                }
+            };
+            if is_ready && owns_port(tree, port)? {
+                return Ok(address);
             }
         }
         tokio::time::sleep(POLL).await;
@@ -73,19 +80,21 @@ fn addresses(port: u16) -> Result<Vec<SocketAddr>, ServiceError> {
     Ok(addresses)
 }
 
-/// Looks once more at who listens, now that it answers.
+/// Returns whether the service still listens now that something answered, and listens itself.
 #[cfg(target_os = "linux")]
-fn confirmed(tree: &ProcessTree, address: SocketAddr) -> Result<SocketAddr, ServiceError> {
-    addresses(address.port())?;
-    let inodes: Vec<u64> =
-        listeners_on(address.port()).into_iter().flatten().map(|listener| listener.inode).collect();
+fn owns_port(tree: &ProcessTree, port: u16) -> Result<bool, ServiceError> {
+    addresses(port)?;
+    let Some(listeners) = listeners_on(port) else {
+        return Ok(true);
+    };
+    let inodes: Vec<u64> = listeners.iter().map(|listener| listener.inode).collect();
     match tree.holds_sockets(&inodes) {
-        Some(false) => Err(ServiceError::PortTaken { port: address.port() }),
-        Some(true) | None => Ok(address),
+        Some(false) => Err(ServiceError::PortTaken { port }),
+        Some(true) | None => Ok(!inodes.is_empty()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn confirmed(_tree: &ProcessTree, address: SocketAddr) -> Result<SocketAddr, ServiceError> {
-    Ok(address)
+fn owns_port(_tree: &ProcessTree, _port: u16) -> Result<bool, ServiceError> {
+    Ok(true)
 }
