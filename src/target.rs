@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +130,27 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.authority())
     }
+}
+
+/// How an ephemeral preview is built and started on this machine.
+///
+/// `config` makes it and `service` carries it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// The program that builds it and its arguments; absent where there is nothing to build.
+    pub build: Option<Vec<String>>,
+    /// The program that serves and its arguments; a relative program with a `/` in it is looked up in `dir`.
+    pub run: Vec<String>,
+    /// The path that answers 2xx once the service can take load; absent: as soon as the port accepts.
+    pub ready: Option<String>,
+    /// How long it may take to become ready.
+    pub ready_timeout: Duration,
+    /// Variables that the service gets beside the inherited ones and `PORT`.
+    pub env: Vec<(String, String)>,
+    /// The directory in which both programs run.
+    pub dir: PathBuf,
+    /// The file that takes what the service prints.
+    pub log: PathBuf,
 }
 
 #[cfg(test)]
