@@ -41,7 +41,7 @@ impl Fingerprint {
     #[must_use]
     pub fn of(scenario: &Scenario, machine: &Machine, target: &str) -> Self {
         Self {
-            scenario_digest: digest(&canonical_text(scenario)),
+            scenario_digest: digest(canonical_text(scenario)),
             tool_series: series(env!("CARGO_PKG_VERSION")),
             os: machine.os.clone(),
             arch: machine.arch.clone(),
