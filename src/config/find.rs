@@ -74,79 +74,74 @@ pub(super) struct Found {
 
 /// Finds the one configuration that holds at `start`.
 ///
-/// `package_manifest` is the manifest that `-p` selected; else the nearest one is the package's.
-pub(super) fn find(start: &Path, package_manifest: Option<&Path>) -> Result<Found, Problems> {
-    let mut search = Search::default();
-    for dir in start.ancestors() {
-        search.look_into(dir, package_manifest)?;
-        if dir.join(".git").exists() {
-            break;
-        }
+/// `selected` is the manifest of the package that `-p` names; else the nearest manifest is the package's.
+pub(super) fn find(start: &Path, selected: Option<&Path>) -> Result<Found, Problems> {
+    let nearby = Nearby::look_around(start)?;
+    let manifest = selected.map(Path::to_owned).or(nearby.nearest_manifest);
+    let dir_of = |manifest: &Option<PathBuf>| manifest.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let default_root = dir_of(&nearby.workspace_manifest).or_else(|| dir_of(&manifest));
+
+    let file = nearby.file.map(ConfigSource::File);
+    let package = manifest.clone().map(ConfigSource::PackageMetadata);
+    let workspace = nearby.workspace_manifest.map(ConfigSource::WorkspaceMetadata);
+    let mut sources = Vec::new();
+    for source in [file, package, workspace].into_iter().flatten() {
+        sources.extend(text_of(&source)?.map(|text| (source, text)));
     }
-    if let Some(manifest) = package_manifest
-        .filter(|_| search.found.iter().all(|(s, _)| !matches!(s, ConfigSource::PackageMetadata(_))))
-    {
-        search.read_manifest(manifest, true)?;
+    if sources.len() > 1 {
+        return Err(several(&sources).into());
     }
-    let root_without_config =
-        search.workspace_root.as_deref().or(search.manifest.as_deref().and_then(Path::parent));
-    let root_without_config = root_without_config.unwrap_or(start).to_owned();
-    if search.found.len() > 1 {
-        return Err(several(&search.found).into());
-    }
-    let manifest = package_manifest.map(Path::to_owned).or(search.manifest);
-    Ok(match search.found.pop() {
-        Some((source, text)) => {
-            let root = source.path().and_then(Path::parent).map_or(root_without_config, Path::to_owned);
-            Found { source, text, root, manifest }
-        }
-        None => {
-            Found { source: ConfigSource::Defaults, text: String::new(), root: root_without_config, manifest }
-        }
-    })
+    let (source, text) = sources.pop().unwrap_or((ConfigSource::Defaults, String::new()));
+    let root = source.path().and_then(Path::parent).map(Path::to_owned).or(default_root);
+    Ok(Found { root: root.unwrap_or_else(|| start.to_owned()), source, text, manifest })
 }
 
+/// The files between a directory and the root of its repository.
 #[derive(Default)]
-struct Search {
-    found: Vec<(ConfigSource, String)>,
-    manifest: Option<PathBuf>,
-    workspace_root: Option<PathBuf>,
+struct Nearby {
+    file: Option<PathBuf>,
+    nearest_manifest: Option<PathBuf>,
+    workspace_manifest: Option<PathBuf>,
 }
 
-impl Search {
-    fn look_into(&mut self, dir: &Path, package_manifest: Option<&Path>) -> Result<(), Problem> {
-        let file = dir.join(FILE_NAME);
-        let has_file = self.found.iter().any(|(source, _)| matches!(source, ConfigSource::File(_)));
-        if !has_file && file.exists() {
-            let text = read_text(&file)?;
-            self.found.push((ConfigSource::File(file), text));
+impl Nearby {
+    fn look_around(start: &Path) -> Result<Self, Problem> {
+        let mut nearby = Self::default();
+        for dir in start.ancestors() {
+            let file = dir.join(FILE_NAME);
+            if nearby.file.is_none() && file.exists() {
+                nearby.file = Some(file);
+            }
+            let manifest = dir.join("Cargo.toml");
+            if nearby.workspace_manifest.is_none() && manifest.is_file() {
+                if has_table(&manifest, &["workspace"])? {
+                    nearby.workspace_manifest = Some(manifest.clone());
+                }
+                nearby.nearest_manifest.get_or_insert(manifest);
+            }
+            if dir.join(".git").exists() {
+                break;
+            }
         }
-        let manifest = dir.join("Cargo.toml");
-        if self.workspace_root.is_none() && manifest.is_file() {
-            let is_selected =
-                package_manifest.map_or(self.manifest.is_none(), |selected| selected == manifest);
-            self.manifest.get_or_insert_with(|| manifest.clone());
-            self.read_manifest(&manifest, is_selected)?;
-        }
-        Ok(())
+        Ok(nearby)
     }
+}
 
-    fn read_manifest(&mut self, manifest: &Path, is_package: bool) -> Result<(), Problem> {
-        let text = read_text(manifest)?;
-        let document = parse_toml(manifest, &text)?;
-        let has = |source: &ConfigSource| table_at(document.as_table(), source.tables()).is_some();
-        let workspace = ConfigSource::WorkspaceMetadata(manifest.to_owned());
-        let package = ConfigSource::PackageMetadata(manifest.to_owned());
-        if document.contains_key("workspace") {
-            self.workspace_root = manifest.parent().map(Path::to_owned);
+/// Returns the text of a source's file, where the file holds a configuration.
+fn text_of(source: &ConfigSource) -> Result<Option<String>, Problem> {
+    match source {
+        ConfigSource::Defaults => Ok(None),
+        ConfigSource::File(path) => read_text(path).map(Some),
+        ConfigSource::PackageMetadata(path) | ConfigSource::WorkspaceMetadata(path) => {
+            if has_table(path, source.tables())? { read_text(path).map(Some) } else { Ok(None) }
         }
-        let sources = [package, workspace];
-        let kept = sources
-            .into_iter()
-            .filter(|s| has(s) && (is_package || !matches!(s, ConfigSource::PackageMetadata(_))));
-        self.found.extend(kept.map(|source| (source, text.clone())));
-        Ok(())
     }
+}
+
+fn has_table(manifest: &Path, path: &[&str]) -> Result<bool, Problem> {
+    let text = read_text(manifest)?;
+    let document = parse_toml(manifest, &text)?;
+    Ok(table_at(document.as_table(), path).is_some())
 }
 
 /// Returns the item under a path of keys.

@@ -1,7 +1,7 @@
 //! Drafts become scenarios here: defaults fill what the file leaves out, flags override every scenario alike.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Overrides;
@@ -10,11 +10,14 @@ use super::file_v1::{
 };
 use super::find::read_bounded;
 use super::limits::Limits;
-use super::problem::{Located, Place, Problem, Problems};
+use super::problem::{Located, Problem, Problems};
 use super::value::nearest;
 use crate::request::{Method, Request, RequestError};
 use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
+
+/// The scenario that stands in where none is configured.
+const ROOT: &str = "root";
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 const DEFAULT_WARM_UP: Duration = Duration::from_secs(5);
@@ -42,27 +45,30 @@ pub(super) fn resolve(
 ) -> Result<Vec<Scenario>, Problems> {
     let mut problems = Problems::default();
     let flags = Flags::read(overrides, &mut problems);
+    check_filter(&overrides.scenarios, &names(file), &mut problems);
     let mut resolver = Resolver { overrides, flags, root, limits, gate: &file.gate, problems, notes };
-    let scenarios = match &file.scenarios {
+    let mut scenarios = match &file.scenarios {
         Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
         None => resolver.only_root(),
     };
-    let Resolver { mut problems, .. } = resolver;
-    let names =
-        file.scenarios.iter().flatten().filter_map(|d| d.name.as_ref().map(|n| n.value.as_str().to_owned()));
-    let names: Vec<String> = if file.scenarios.is_some() { names.collect() } else { vec!["root".to_owned()] };
-    check_filter(&overrides.scenarios, &names, &mut problems);
-    problems.or_ok(scenarios).map(|scenarios| {
-        let is_wanted =
-            |scenario: &Scenario| overrides.scenarios.iter().any(|name| name == scenario.name.as_str());
-        let all = overrides.scenarios.is_empty();
-        scenarios.into_iter().filter(|scenario| all || is_wanted(scenario)).collect()
-    })
+    if !overrides.scenarios.is_empty() {
+        scenarios.retain(|scenario| overrides.scenarios.iter().any(|name| name == scenario.name.as_str()));
+    }
+    resolver.problems.or_ok(scenarios)
 }
 
-fn check_filter(wanted: &[String], names: &[String], problems: &mut Problems) {
-    for name in wanted.iter().filter(|name| !names.contains(name)) {
-        let help = match nearest(name, names.iter().map(String::as_str)) {
+fn names(file: &FileV1) -> Vec<&str> {
+    match &file.scenarios {
+        Some(drafts) => {
+            drafts.iter().filter_map(|d| d.name.as_ref()).map(|name| name.value.as_str()).collect()
+        }
+        None => vec![ROOT],
+    }
+}
+
+fn check_filter(wanted: &[String], names: &[&str], problems: &mut Problems) {
+    for name in wanted.iter().filter(|name| !names.contains(&name.as_str())) {
+        let help = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the scenarios are {}", names.join(", ")),
         };
@@ -83,7 +89,7 @@ impl Flags {
             // The value may be a token: only the name is ever shown.
             match header.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
                 Some((name, value)) => {
-                    match root_request().and_then(|request| request.with_header(name, value)) {
+                    match Request::get("/").and_then(|request| request.with_header(name, value)) {
                         Ok(_) => headers.push((name.to_owned(), value.to_owned())),
                         Err(error) => problems.push(Problem::nowhere(
                             format!("--header: {error}"),
@@ -118,10 +124,6 @@ impl Flags {
     }
 }
 
-fn root_request() -> Result<Request, RequestError> {
-    Request::get("/")
-}
-
 struct Resolver<'a> {
     overrides: &'a Overrides,
     flags: Flags,
@@ -135,53 +137,35 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     /// A file without scenarios, or no file at all, means the simplest one.
     fn only_root(&mut self) -> Vec<Scenario> {
-        self.notes.push("no scenario is configured: loads GET / as `root`".to_owned());
-        let draft = ScenarioDraft {
-            place: Place { file: PathBuf::new(), line: 1, column: 1 },
-            name: ScenarioName::parse("root")
-                .ok()
-                .map(|value| Located { value, place: Place { file: PathBuf::new(), line: 1, column: 1 } }),
-            path: None,
-            method: None,
-            headers: Vec::new(),
-            body: None,
-            profile: ProfileDraft::default(),
-            gate: GateDraft::default(),
+        self.notes.push(format!("no scenario is configured: loads GET / as `{ROOT}`"));
+        let request = Request::new(Method::Get, "/".to_owned(), self.flags.headers.clone(), Vec::new());
+        let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
+            return Vec::new();
         };
-        self.scenario(&draft).into_iter().collect()
+        vec![self.assemble(&name, request, &ProfileDraft::default(), &GateDraft::default())]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
         let request = self.request(draft);
         let name = &draft.name.as_ref()?.value;
-        let profile = self.profile(name, &draft.profile);
-        let gate = self.gate(&draft.gate);
-        Some(Scenario { name: name.clone(), request: request?, profile, gate })
+        Some(self.assemble(name, request?, &draft.profile, &draft.gate))
+    }
+
+    fn assemble(
+        &mut self,
+        name: &ScenarioName,
+        request: Request,
+        profile: &ProfileDraft,
+        gate: &GateDraft,
+    ) -> Scenario {
+        Scenario { name: name.clone(), request, profile: self.profile(name, profile), gate: self.gate(gate) }
     }
 
     fn request(&mut self, draft: &ScenarioDraft) -> Option<Request> {
-        let body = match &draft.body {
-            None => Some(Vec::new()),
-            Some(BodyDraft::Text(text)) => Some(text.clone().into_bytes()),
-            Some(BodyDraft::File(path)) => match read_body(self.root, path) {
-                Ok(body) => Some(body),
-                Err(problem) => {
-                    self.problems.push(problem);
-                    None
-                }
-            },
-        };
-        let path = draft.path.as_ref().map_or("/", |path| &path.value);
-        let method = draft.method.unwrap_or(Method::Get);
-        let given = draft.headers.iter().map(|(name, value)| (name.clone(), value.value.clone()));
-        let is_overridden =
-            |name: &str| self.flags.headers.iter().any(|(flag, _)| flag.eq_ignore_ascii_case(name));
-        let mut headers: Vec<(String, String)> = given.filter(|(name, _)| !is_overridden(name)).collect();
-        headers.extend(self.flags.headers.iter().cloned());
-        match Request::new(method, path.to_owned(), headers, body?) {
+        match request(draft, &self.flags.headers, self.root) {
             Ok(request) => Some(request),
-            Err(error) => {
-                self.problems.push(request_problem(draft, &error));
+            Err(problem) => {
+                self.problems.push(problem);
                 None
             }
         }
@@ -224,6 +208,23 @@ impl Resolver<'_> {
             confirm_after: own.confirm_after.or(shared.confirm_after).unwrap_or(DEFAULT_CONFIRM_AFTER),
         }
     }
+}
+
+/// Makes the request; a header of the flags replaces the file's header of the same name.
+fn request(draft: &ScenarioDraft, flags: &[(String, String)], root: &Path) -> Result<Request, Problem> {
+    let body = match &draft.body {
+        None => Vec::new(),
+        Some(BodyDraft::Text(text)) => text.clone().into_bytes(),
+        Some(BodyDraft::File(file)) => read_body(root, file)?,
+    };
+    let is_replaced = |name: &str| flags.iter().any(|(flag, _)| flag.eq_ignore_ascii_case(name));
+    let kept = draft.headers.iter().filter(|(name, _)| !is_replaced(name));
+    let mut headers: Vec<(String, String)> =
+        kept.map(|(name, value)| (name.clone(), value.value.clone())).collect();
+    headers.extend(flags.iter().cloned());
+    let path = draft.path.as_ref().map_or("/", |path| &path.value);
+    Request::new(draft.method.unwrap_or(Method::Get), path.to_owned(), headers, body)
+        .map_err(|error| request_problem(draft, &error))
 }
 
 /// Points at the key that the request's error speaks of.
