@@ -121,6 +121,18 @@ pub(crate) mod tests {
     use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::ScenarioName;
 
+    pub(crate) fn fingerprint() -> Fingerprint {
+        Fingerprint {
+            scenario_digest: "0".repeat(64),
+            tool_series: "0.1".into(),
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            cpu: "A".into(),
+            cpus: 2,
+            target: "loopback".into(),
+        }
+    }
+
     /// A record of one round with three answers.
     pub(crate) fn record(scenario: &str, measured_at: &str) -> Record {
         let mut round = Round::empty();
@@ -144,15 +156,7 @@ pub(crate) mod tests {
             commit: None,
             measured_at: measured_at.parse().unwrap(),
             tool_version: "0.1.0".into(),
-            fingerprint: Fingerprint {
-                scenario_digest: "0".repeat(64),
-                tool_series: "0.1".into(),
-                os: "linux".into(),
-                arch: "x86_64".into(),
-                cpu: "A".into(),
-                cpus: 2,
-                target: "loopback".into(),
-            },
+            fingerprint: fingerprint(),
             accepted_step: None,
         }
     }
