@@ -18,6 +18,9 @@ pub use machine::Machine;
 use crate::context::CommitSha;
 use crate::measurement::Measurement;
 
+/// The longest reason that is told of a damaged file.
+const MAX_REASON_CHARS: usize = 300;
+
 /// One remembered run of one scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -108,8 +111,10 @@ impl BaselineError {
         }
     }
 
+    /// Takes a reason that may quote the damaged file: control characters and great lengths are left out.
     fn damaged(why: impl std::fmt::Display) -> Self {
-        Self::Damaged { why: why.to_string() }
+        let why = why.to_string();
+        Self::Damaged { why: why.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect() }
     }
 }
 

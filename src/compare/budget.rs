@@ -44,9 +44,6 @@ pub(super) fn judge(gate: &Gate, head: &Measurement, comparison: &mut Comparison
 
 fn add_note(comparison: &mut Comparison, budget: &Budget, words: &str) {
     for metric in comparison.metrics.iter_mut().filter(|metric| metric.quantile == budget.quantile) {
-        metric.note = Some(match metric.note.take() {
-            Some(note) => format!("{note}; {words}"),
-            None => words.to_owned(),
-        });
+        metric.add_note(words);
     }
 }

@@ -30,7 +30,7 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
     for metric in combined.metrics.iter_mut().filter(|metric| is_regressed(metric)) {
         let again = second.metrics.iter().find(|other| other.quantile == metric.quantile);
         if let Some(change) = again.and_then(|other| other.change) {
-            add_note(metric, &format!("measured again: {}", words::change(change)));
+            metric.add_note(&format!("measured again: {}", words::change(change)));
         }
         if again.is_some_and(is_regressed) {
             confirmed.push(metric.quantile.to_string());
@@ -65,13 +65,6 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
 
 fn is_regressed(metric: &MetricComparison) -> bool {
     metric.is_gated && metric.verdict == Verdict::Regressed
-}
-
-fn add_note(metric: &mut MetricComparison, words: &str) {
-    metric.note = Some(match metric.note.take() {
-        Some(note) => format!("{note}; {words}"),
-        None => words.to_owned(),
-    });
 }
 
 #[cfg(test)]

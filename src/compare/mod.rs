@@ -11,13 +11,14 @@ mod recall;
 mod validity;
 mod words;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 pub use confirm::{confirm, needs_confirmation};
 
 use crate::baseline::{Fingerprint, Record};
-use crate::measurement::Measurement;
-use crate::scenario::{Gate, Quantile};
+use crate::measurement::{Measurement, empty_histogram};
+use crate::scenario::{Gate, Quantile, ScenarioName};
 use crate::verdict::Verdict;
 
 /// How much higher the error rate may be than in every stored run for faster answers to count as an improvement.
@@ -75,6 +76,15 @@ pub struct MetricComparison {
     pub is_gated: bool,
     /// What a reader should know about it, such as too few samples.
     pub note: Option<String>,
+}
+
+impl MetricComparison {
+    fn add_note(&mut self, words: &str) {
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {words}"),
+            None => words.to_owned(),
+        });
+    }
 }
 
 /// The stored runs that a comparison used.
@@ -136,6 +146,17 @@ pub fn judge(gate: &Gate, head: &Measurement, history: &History) -> Comparison {
     comparison
 }
 
+/// Returns the latencies of all stored runs that [`judge`] compares with, merged; `None` where there are none.
+#[must_use]
+pub fn base_latency(gate: &Gate, scenario: &ScenarioName, history: &History) -> Option<Histogram<u64>> {
+    let comparable = recall::comparable(gate, scenario, history);
+    let mut merged = empty_histogram();
+    for round in comparable.runs.iter().flat_map(|record| &record.measurement.rounds) {
+        merged.add(&round.latency).expect("every round has this project's bounds");
+    }
+    (!merged.is_empty()).then_some(merged)
+}
+
 /// Takes the latencies out of the verdict: they are shown, and decide nothing.
 ///
 /// The mode becomes that of absolute limits, for no baseline decided this and measuring again would not help.
@@ -184,7 +205,7 @@ mod tests {
     use super::*;
     use crate::baseline::tests::fingerprint;
     use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
-    use crate::scenario::{Budget, Rate, ScenarioName};
+    use crate::scenario::{Budget, Rate};
     use crate::verdict::FailOn;
 
     pub(super) const NOW: &str = "2026-11-23T12:00:00Z";
@@ -418,6 +439,21 @@ mod tests {
         assert!(nearly.reasons.iter().any(|reason| reason == "1 of 20 connections were never open"));
         assert_eq!(hardly.verdict, Verdict::Inconclusive);
         assert!(hardly.reasons[0].starts_with("only 10 of 20 connections"));
+    }
+
+    #[test]
+    fn the_picture_of_the_baseline_holds_the_comparable_runs_only() {
+        let mut records = quiet_history();
+        records[0].fingerprint.cpu = "B".into();
+        let (gate, fingerprint) = (gate(&[Quantile::P50]), fingerprint());
+        let scenario = ScenarioName::parse("browse").unwrap();
+        let merged = |records| {
+            let history = History { records, fingerprint: &fingerprint, now: NOW.parse().unwrap() };
+            base_latency(&gate, &scenario, &history).map(|histogram| histogram.len())
+        };
+
+        assert_eq!(merged(&records), Some(5 * 3 * 20_000));
+        assert_eq!(merged(&records[..1]), None);
     }
 
     #[test]
