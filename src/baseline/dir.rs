@@ -8,6 +8,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
+
 use super::{BaselineError, Record, format_v1};
 
 /// The name's ending of every stored baseline.
@@ -29,6 +31,14 @@ pub struct Recall {
     pub records: Vec<(PathBuf, Record)>,
     /// Every file that should be a record and is none.
     pub skipped: Vec<Skipped>,
+}
+
+impl Recall {
+    /// Returns the records without their files, as a comparison wants them.
+    #[must_use]
+    pub fn into_records(self) -> Vec<Record> {
+        self.records.into_iter().map(|(_, record)| record).collect()
+    }
 }
 
 /// A file that was skipped.
@@ -65,11 +75,8 @@ impl DirStore {
     pub fn save(&self, record: &Record) -> Result<PathBuf, BaselineError> {
         let bytes = format_v1::write(record)?;
         fs::create_dir_all(&self.path).map_err(|source| io_error("create", &self.path, source))?;
-        let cannot_write = |source| io_error("write in", &self.path, source);
         let mut file =
-            tempfile::Builder::new().prefix(".loadgate-").tempfile_in(&self.path).map_err(cannot_write)?;
-        file.write_all(&bytes).map_err(cannot_write)?;
-        file.as_file().sync_all().map_err(cannot_write)?;
+            stage(&self.path, &bytes).map_err(|source| io_error("write in", &self.path, source))?;
 
         let stem = file_stem(record);
         for attempt in 1..=MAX_SAME_NAMES {
@@ -171,11 +178,16 @@ pub fn write_file(path: &Path, records: &[Record]) -> Result<(), BaselineError> 
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot_write = |source| io_error("write", path, source);
     fs::create_dir_all(directory).map_err(cannot_write)?;
-    let mut file =
-        tempfile::Builder::new().prefix(".loadgate-").tempfile_in(directory).map_err(cannot_write)?;
-    file.write_all(&bytes).map_err(cannot_write)?;
-    file.as_file().sync_all().map_err(cannot_write)?;
+    let file = stage(directory, &bytes).map_err(cannot_write)?;
     file.persist(path).map(drop).map_err(|error| cannot_write(error.error))
+}
+
+/// Writes the bytes to a nameless neighbour of the file that they shall become, down to the disk.
+fn stage(directory: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix(".loadgate-").tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 fn read_record(path: &Path) -> Result<Record, String> {

@@ -26,7 +26,7 @@ const MAX_ROUNDS: usize = 500;
 const MAX_NAME_CHARS: usize = 300;
 
 /// The longest reason for an accepted step.
-const MAX_REASON_CHARS: usize = 2_000;
+const MAX_STEP_CHARS: usize = 2_000;
 
 const FORMAT: &str = "loadgate-measurement";
 const VERSION: u64 = 1;
@@ -100,7 +100,7 @@ fn check_head(bytes: &[u8]) -> Result<(), BaselineError> {
         if error.is_eof() {
             return BaselineError::damaged("it ends too early");
         }
-        BaselineError::Foreign { found: "it does not begin as one".to_owned() }
+        BaselineError::Foreign { found: "no JSON object with a format".to_owned() }
     })?;
     if head.format.as_deref() != Some(FORMAT) {
         let found = head.format.map_or("JSON without a format".to_owned(), |format| {
@@ -135,7 +135,7 @@ fn check_record(record: &Record) -> Result<(), String> {
         check_text(name, MAX_NAME_CHARS)?;
     }
     if let Some(reason) = &record.accepted_step {
-        check_text(reason, MAX_REASON_CHARS)?;
+        check_text(reason, MAX_STEP_CHARS)?;
     }
     let GeneratorHealth { late_share, lag_p99_us } = record.measurement.generator;
     if !(0.0..=1.0).contains(&late_share) {
@@ -332,8 +332,8 @@ mod tests {
         for (text, found) in [
             ("{}", "JSON without a format"),
             ("{\"format\": \"k6\", \"version\": 1}", "format \"k6\""),
-            ("hello", "does not begin"),
-            ("[1]", "does not begin"),
+            ("hello", "no JSON object"),
+            ("[1]", "no JSON object"),
         ] {
             let error = read(text.as_bytes()).unwrap_err();
 
@@ -377,6 +377,19 @@ mod tests {
         let cpu = json!("\u{1b}[2Jfine");
 
         assert!(edited(|file| file["records"][0]["fingerprint"]["cpu"] = cpu).contains("control characters"));
+    }
+
+    #[test]
+    fn a_reason_never_quotes_what_could_harm() {
+        let outcomes = json!({"\u{1b}[2J": 1, "2xx": 3});
+        let long = json!("x".repeat(100_000));
+
+        let hostile = edited(|file| file["records"][0]["rounds"][0]["outcomes"] = outcomes);
+        let endless = edited(|file| file["records"][0]["scenario"] = long.clone());
+        let number = edited(|file| file["records"][0]["elapsed-ns"] = long);
+
+        assert!(!hostile.contains('\u{1b}') && hostile.contains("unknown variant"), "{hostile:?}");
+        assert!(endless.len() < 400 && number.len() < 400);
     }
 
     #[test]

@@ -158,6 +158,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::ZlibEncoder;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -240,6 +241,18 @@ mod tests {
         assert!(refusal(&plain(9, 3, LOWEST_DISCERNIBLE_NS, &huge_count)).contains("more requests"));
         assert!(refusal(&plain(1, 3, LOWEST_DISCERNIBLE_NS, &[0x80])).contains("inside a number"));
         assert!(refusal(&plain(30_000, 3, LOWEST_DISCERNIBLE_NS, &[2; 30_000])).contains("more counts"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_counts_say_is_read_safely(payload in prop::collection::vec(any::<u8>(), 0..64)) {
+            let length = u32::try_from(payload.len()).unwrap();
+
+            if let Ok(histogram) = decode(&pack(&plain(length, 3, LOWEST_DISCERNIBLE_NS, &payload))) {
+                prop_assert!(histogram.len() <= MAX_COUNT);
+                prop_assert_eq!(decode(&encode(&histogram).unwrap()).unwrap(), histogram);
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub use machine::Machine;
 use crate::context::CommitSha;
 use crate::measurement::Measurement;
 
+/// The longest reason that is told of a damaged file.
+const MAX_REASON_CHARS: usize = 300;
+
 /// One remembered run of one scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -108,8 +111,10 @@ impl BaselineError {
         }
     }
 
+    /// Takes a reason that may quote the damaged file: control characters and great lengths are left out.
     fn damaged(why: impl std::fmt::Display) -> Self {
-        Self::Damaged { why: why.to_string() }
+        let why = why.to_string();
+        Self::Damaged { why: why.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect() }
     }
 }
 
@@ -120,6 +125,18 @@ pub(crate) mod tests {
     use super::*;
     use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::ScenarioName;
+
+    pub(crate) fn fingerprint() -> Fingerprint {
+        Fingerprint {
+            scenario_digest: "0".repeat(64),
+            tool_series: "0.1".into(),
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            cpu: "A".into(),
+            cpus: 2,
+            target: "loopback".into(),
+        }
+    }
 
     /// A record of one round with three answers.
     pub(crate) fn record(scenario: &str, measured_at: &str) -> Record {
@@ -144,15 +161,7 @@ pub(crate) mod tests {
             commit: None,
             measured_at: measured_at.parse().unwrap(),
             tool_version: "0.1.0".into(),
-            fingerprint: Fingerprint {
-                scenario_digest: "0".repeat(64),
-                tool_series: "0.1".into(),
-                os: "linux".into(),
-                arch: "x86_64".into(),
-                cpu: "A".into(),
-                cpus: 2,
-                target: "loopback".into(),
-            },
+            fingerprint: fingerprint(),
             accepted_step: None,
         }
     }

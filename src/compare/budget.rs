@@ -1,6 +1,6 @@
 //! Budgets are absolute limits: they hold with or without a baseline, over all answers of the run together.
 
-use crate::measurement::Measurement;
+use crate::measurement::{Measurement, quantile_us};
 use crate::scenario::{Budget, Gate};
 use crate::verdict::Verdict;
 
@@ -15,19 +15,18 @@ pub(super) fn judge(gate: &Gate, head: &Measurement, comparison: &mut Comparison
     let mut exceeded = Vec::new();
     for budget in &gate.budgets {
         let limit = words::time(budget.limit.as_secs_f64() * 1e6);
-        if latency.is_empty() {
+        let Some(seen_us) = quantile_us(&latency, budget.quantile) else {
             comparison.verdict = comparison.verdict.worse(Verdict::Inconclusive);
             comparison.reasons.push(format!(
                 "{} could not be held against its budget of {limit}: no answer was timed",
                 budget.quantile
             ));
             continue;
-        }
+        };
+        let seen = words::time(seen_us);
         // The lower end of the histogram's step: rounding alone must not exceed a budget.
-        let seen_ns = latency.lowest_equivalent(latency.value_at_quantile(budget.quantile.fraction()));
-        #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
-        let seen = words::time(seen_ns as f64 / 1e3);
-        if u128::from(seen_ns) > budget.limit.as_nanos() {
+        let least_ns = latency.lowest_equivalent(latency.value_at_quantile(budget.quantile.fraction()));
+        if u128::from(least_ns) > budget.limit.as_nanos() {
             exceeded.push(format!("{} is {seen}, over its budget of {limit}", budget.quantile));
             add_note(comparison, budget, &format!("over its budget of {limit}"));
         } else {
@@ -45,9 +44,6 @@ pub(super) fn judge(gate: &Gate, head: &Measurement, comparison: &mut Comparison
 
 fn add_note(comparison: &mut Comparison, budget: &Budget, words: &str) {
     for metric in comparison.metrics.iter_mut().filter(|metric| metric.quantile == budget.quantile) {
-        metric.note = Some(match metric.note.take() {
-            Some(note) => format!("{note}; {words}"),
-            None => words.to_owned(),
-        });
+        metric.add_note(words);
     }
 }

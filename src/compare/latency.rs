@@ -304,3 +304,239 @@ fn fraction(difference: f64) -> Option<f64> {
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{gate, judge_against, measurement, quiet_history, round, steady, stored};
+    use super::super::{Comparison, needs_confirmation};
+    use super::*;
+    use crate::baseline::Record;
+    use crate::measurement::Round;
+
+    fn metric(comparison: &Comparison, quantile: Quantile) -> &MetricComparison {
+        comparison.metrics.iter().find(|metric| metric.quantile == quantile).unwrap()
+    }
+
+    fn near(value: Option<f64>, expected: f64) -> bool {
+        value.is_some_and(|value| (value - expected).abs() < 0.002)
+    }
+
+    #[test]
+    fn a_slower_service_is_caught_and_told_in_words() {
+        let comparison = judge_against(&gate(&[Quantile::P50]), &steady(3_940.0), &quiet_history());
+
+        let p50 = metric(&comparison, Quantile::P50);
+        assert_eq!((comparison.verdict, comparison.mode), (Verdict::Regressed, Mode::Baseline));
+        assert!(near(p50.change, 0.3118) && near(p50.limit, 0.10), "{p50:?}");
+        assert_eq!(
+            comparison.reasons,
+            ["p50 is 31.1 % slower than 6 stored runs (3.94 ms, was 3.01 ms); the limit is +10 %"]
+        );
+        assert!(needs_confirmation(&comparison));
+    }
+
+    #[test]
+    fn an_unchanged_service_passes_and_says_what_would_have_been_seen() {
+        let comparison = judge_against(&gate(&[Quantile::P50]), &steady(3_030.0), &quiet_history());
+
+        let p50 = metric(&comparison, Quantile::P50);
+        // Six runs of the least deviation: t(5, 0.995) = 4.032, and 4.032 · 0.02 · √(7/6) = 0.0871.
+        assert!(near(p50.low, (0.0083_f64 - 0.0871).exp_m1()), "{p50:?}");
+        assert!(near(p50.high, (0.0083_f64 + 0.0871).exp_m1()), "{p50:?}");
+        assert_eq!(comparison.verdict, Verdict::Passed);
+        assert_eq!(p50.note, None);
+        assert!(comparison.reasons[0].starts_with("p50 +0.8 % [-"), "{:?}", comparison.reasons);
+        assert!(comparison.reasons[0].ends_with("would have seen +10 %"), "{:?}", comparison.reasons);
+    }
+
+    #[test]
+    fn a_faster_service_improves() {
+        let comparison = judge_against(&gate(&[Quantile::P50]), &steady(2_400.0), &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Improved);
+        assert_eq!(comparison.reasons, ["p50 is 20.1 % faster than 6 stored runs (2.40 ms, was 3.01 ms)"]);
+    }
+
+    #[test]
+    fn one_slower_metric_outweighs_a_faster_one() {
+        let head = measurement(vec![round(20_000, 2_400.0, 12_000.0); 3]);
+
+        let comparison = judge_against(&gate(&[Quantile::P50, Quantile::P99]), &head, &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Regressed);
+        assert_eq!(metric(&comparison, Quantile::P50).verdict, Verdict::Improved);
+        assert_eq!(metric(&comparison, Quantile::P99).verdict, Verdict::Regressed);
+    }
+
+    #[test]
+    fn three_identical_runs_judge_weakly_and_say_so() {
+        let records: Vec<Record> = (1..=3).map(|hours| stored(steady(3_000.0), hours)).collect();
+
+        let passed = judge_against(&gate(&[Quantile::P50]), &steady(3_000.0), &records);
+        let caught = judge_against(&gate(&[Quantile::P50]), &steady(3_600.0), &records);
+
+        let p50 = metric(&passed, Quantile::P50);
+        // t(2, 0.99) = 6.965, and 6.965 · 0.02 · √(4/3) = 0.1609: +17.5 %.
+        assert!(near(p50.limit, 0.1745) && near(p50.detectable, 0.1745), "{p50:?}");
+        assert_eq!(p50.note.as_deref(), Some("this baseline cannot see +10 % (it would see +17.4 %)"));
+        assert_eq!(passed.verdict, Verdict::Passed);
+        assert!(passed.reasons[1].starts_with("the pass of p50 is weak"), "{:?}", passed.reasons);
+        assert_eq!(caught.verdict, Verdict::Regressed);
+    }
+
+    #[test]
+    fn fewer_than_three_runs_judge_nothing() {
+        let records = &quiet_history()[..2];
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &steady(9_000.0), records);
+
+        let p50 = metric(&comparison, Quantile::P50);
+        assert_eq!((comparison.verdict, comparison.mode), (Verdict::NoBaseline, Mode::Record));
+        assert_eq!(comparison.reasons, ["no baseline yet: 2 stored runs that can be compared, 3 are needed"]);
+        assert_eq!(comparison.baseline.as_ref().map(|used| used.runs), Some(2));
+        assert!(!p50.is_gated && p50.change.is_some() && p50.limit.is_none());
+    }
+
+    #[test]
+    fn no_history_at_all_is_told_from_one_that_does_not_fit() {
+        let mut strangers = quiet_history();
+        for record in &mut strangers {
+            record.fingerprint.cpu = "B".into();
+        }
+
+        let empty = judge_against(&gate(&[Quantile::P50]), &steady(3_000.0), &[]);
+        let strange = judge_against(&gate(&[Quantile::P50]), &steady(3_000.0), &strangers);
+
+        assert_eq!((empty.verdict, empty.baseline), (Verdict::NoBaseline, None));
+        assert_eq!(strange.verdict, Verdict::NoBaseline);
+        assert_eq!(strange.reasons[1], "6 stored runs left out: processor: B, now A");
+    }
+
+    #[test]
+    fn a_quantile_with_too_few_answers_is_shown_only() {
+        let head = measurement(vec![round(600, 3_000.0, 30_000.0); 5]);
+
+        let comparison = judge_against(&gate(&[Quantile::P50, Quantile::P99]), &head, &quiet_history());
+
+        let p99 = metric(&comparison, Quantile::P99);
+        assert!(!p99.is_gated && metric(&comparison, Quantile::P50).is_gated);
+        let note = "shown only: 600 answers a round, 10000 needed to judge p99";
+        assert_eq!(p99.note.as_deref(), Some(note));
+        assert_eq!(comparison.verdict, Verdict::Passed);
+        assert!(comparison.reasons.iter().any(|reason| reason.starts_with("p99 was not judged: 600")));
+    }
+
+    #[test]
+    fn where_no_declared_metric_can_be_judged_nothing_passes() {
+        let head = measurement(vec![round(600, 3_000.0, 9_000.0); 5]);
+
+        let comparison = judge_against(&gate(&[Quantile::P99]), &head, &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Inconclusive);
+        assert!(comparison.reasons[1].contains("measure longer, raise the rate, or use fewer rounds"));
+    }
+
+    #[test]
+    fn the_answers_that_are_needed_are_round_numbers() {
+        for (name, needed) in
+            [("p50", 200), ("p90", 1_000), ("p99", 10_000), ("p99.9", 100_000), ("p1", 10_000)]
+        {
+            assert_eq!(answers_needed(Quantile::parse(name).unwrap()), needed, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_or_an_odd_round_does_not_move_the_run() {
+        let usual = || round(20_000, 3_000.0, 9_000.0);
+        let head =
+            measurement(vec![usual(), Round::empty(), usual(), round(20_000, 90_000.0, 91_000.0), usual()]);
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Passed);
+        assert!(comparison.reasons.iter().any(|reason| reason == "1 of 5 rounds timed no answer"));
+    }
+
+    #[test]
+    fn wild_histories_stay_numbers() {
+        let wild = [0.1, 3.0e9, 0.1, 3.0e9].map(|us| stored(measurement(vec![round(20_000, us, us)]), 1));
+        let zero = measurement(vec![round(20_000, 0.0, 0.0)]);
+
+        let comparison = judge_against(&gate(&[Quantile::P50, Quantile::P90, Quantile::P99]), &zero, &wild);
+
+        assert_eq!(comparison.verdict, Verdict::Passed);
+        assert!(near(metric(&comparison, Quantile::P50).head_us, 0.1));
+    }
+
+    #[test]
+    fn usual_quantiles_are_shown_once_and_in_order() {
+        let comparison =
+            judge_against(&gate(&[Quantile::P99, Quantile::P999, Quantile::P99]), &steady(3_000.0), &[]);
+
+        let shown: Vec<String> =
+            comparison.metrics.iter().map(|metric| metric.quantile.to_string()).collect();
+        assert_eq!(shown, ["p50", "p90", "p99", "p99.9"]);
+    }
+
+    /// Seeded noise: splitmix64 for bits, Box and Muller for the normal distribution.
+    struct Noise(u64);
+
+    impl Noise {
+        fn uniform(&mut self) -> f64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut bits = self.0;
+            bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        }
+
+        fn normal(&mut self) -> f64 {
+            let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+            radius * (std::f64::consts::TAU * self.uniform()).cos()
+        }
+    }
+
+    const SEED: u64 = 20_261_123;
+
+    /// Returns the share of trials that end in a regression, where runs vary by 3 % and ten are stored.
+    fn alarms(gate: &Gate, slowdown: f64, trials: u32) -> f64 {
+        println!("seed {SEED}");
+        let mut noise = Noise(SEED);
+        let mut run = |factor: f64| {
+            let mut us = |median: f64| median * factor * (0.03 * noise.normal()).exp();
+            measurement(vec![round(20_000, us(100.0), us(150.0))])
+        };
+        let mut alarms = 0;
+        for _ in 0..trials {
+            let records: Vec<Record> = (1..=10).map(|hours| stored(run(1.0), hours)).collect();
+            let verdict = judge_against(gate, &run(1.0 + slowdown), &records).verdict;
+            alarms += u32::from(verdict == Verdict::Regressed);
+        }
+        f64::from(alarms) / f64::from(trials)
+    }
+
+    #[test]
+    fn nothing_changed_seldom_alarms() {
+        let alarms = alarms(&gate(&[Quantile::P50]), 0.0, 2_000);
+
+        assert!(alarms < 0.03, "{alarms}");
+    }
+
+    #[test]
+    fn the_bound_keeps_its_nominal_rate_with_two_metrics() {
+        let mut strictest = gate(&[Quantile::P50, Quantile::P99]);
+        strictest.max_regression = 0.0;
+
+        let alarms = alarms(&strictest, 0.0, 2_000);
+
+        // One per cent is nominal; four standard errors of 2000 trials are 0.9 points.
+        assert!((0.001..0.019).contains(&alarms), "{alarms}");
+    }
+
+    #[test]
+    fn a_slowdown_of_thirty_per_cent_is_caught() {
+        let caught = alarms(&gate(&[Quantile::P50]), 0.3, 300);
+
+        assert!(caught > 0.9, "{caught}");
+    }
+}

@@ -106,3 +106,106 @@ fn why_not_comparable(gate: &Gate, record: &Record, history: &History) -> Option
         && measurement.rounds.iter().any(|round| !round.latency.is_empty());
     (!is_judgeable).then(|| "it measured nothing that can be judged".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW, gate, steady, stored};
+    use super::*;
+    use crate::baseline::Fingerprint;
+    use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Round};
+    use crate::scenario::Quantile;
+
+    fn recalled(records: &[Record]) -> (usize, Vec<String>) {
+        let fingerprint = crate::baseline::tests::fingerprint();
+        let history = History { records, fingerprint: &fingerprint, now: NOW.parse().unwrap() };
+        let scenario = ScenarioName::parse("browse").unwrap();
+
+        let comparable = comparable(&gate(&[Quantile::P50]), &scenario, &history);
+
+        let times: Vec<_> = comparable.runs.iter().map(|record| record.measured_at).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b));
+        (comparable.runs.len(), comparable.left_out)
+    }
+
+    #[test]
+    fn other_machines_are_left_out_with_the_difference() {
+        let run = stored(steady(3_000.0), 1);
+        let elsewhere =
+            Record { fingerprint: Fingerprint { cpu: "B".into(), ..run.fingerprint.clone() }, ..run.clone() };
+
+        let (used, left_out) = recalled(&[run, elsewhere.clone(), elsewhere]);
+
+        assert_eq!(used, 1);
+        assert_eq!(left_out, ["2 stored runs left out: processor: B, now A"]);
+    }
+
+    #[test]
+    fn other_scenarios_are_none_of_its_business() {
+        assert_eq!(recalled(&[crate::baseline::tests::record("checkout", NOW)]), (0, Vec::new()));
+    }
+
+    #[test]
+    fn age_is_limited_at_both_ends() {
+        let at = |hours_ago| recalled(&[stored(steady(3_000.0), hours_ago)]);
+
+        assert_eq!(at(60 * 24).0, 1);
+        assert_eq!(at(60 * 24 + 1).1, ["1 stored run left out: older than 60 days"]);
+        assert_eq!(at(-24).0, 1);
+        assert_eq!(at(-25).1, ["1 stored run left out: dated in the future"]);
+    }
+
+    #[test]
+    fn the_newest_thirty_are_enough() {
+        let records: Vec<Record> = (1..=32).map(|hours| stored(steady(3_000.0), hours)).collect();
+
+        assert_eq!(
+            recalled(&records),
+            (30, vec!["2 stored runs left out: only the newest 30 are used".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_accepted_step_begins_a_new_history() {
+        let mut records: Vec<Record> = (1..=4).map(|hours| stored(steady(3_000.0), hours)).collect();
+        records[1].accepted_step = Some("wanted".into());
+
+        assert_eq!(
+            recalled(&records),
+            (2, vec!["2 stored runs left out: measured before the last accepted step".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_accepted_step_from_the_future_begins_nothing() {
+        let step = Record { accepted_step: Some("wanted".into()), ..stored(steady(3_000.0), -48) };
+
+        assert_eq!(recalled(&[stored(steady(3_000.0), 1), step]).0, 1);
+    }
+
+    #[test]
+    fn runs_that_were_no_good_are_left_out() {
+        let mut failing = steady(3_000.0);
+        failing.rounds[0].outcomes.add(OutcomeClass::ServerError, 20_000);
+        let overloaded = Measurement {
+            generator: GeneratorHealth { late_share: 0.5, lag_p99_us: 9_000.0 },
+            ..steady(3_000.0)
+        };
+        let mut unanswered = Measurement { rounds: vec![Round::empty()], ..steady(3_000.0) };
+        unanswered.rounds[0].outcomes.add(OutcomeClass::Redirect, 1);
+        let cut = Measurement { is_partial: true, ..steady(3_000.0) };
+
+        let records: Vec<Record> = [failing, overloaded, unanswered, cut]
+            .into_iter()
+            .map(|measurement| stored(measurement, 1))
+            .collect();
+
+        assert_eq!(
+            recalled(&records).1,
+            [
+                "1 stored run left out: cut short",
+                "2 stored runs left out: it measured nothing that can be judged",
+                "1 stored run left out: too many of its requests failed",
+            ]
+        );
+    }
+}
