@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::compare::{BaselineUse, MetricComparison, Mode};
 use crate::measurement::{OutcomeClass, Outcomes, quantile_us};
-use crate::report::{Report, ReportedTarget, ScenarioReport};
+use crate::report::{Report, ReportedTarget, ScenarioReport, wording};
 use crate::scenario::Quantile;
 use crate::verdict::Verdict;
 
@@ -200,14 +200,12 @@ impl<'a> From<&'a ScenarioReport> for Scenario<'a> {
 impl From<&Histogram<u64>> for Times {
     fn from(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| figure(quantile_us(histogram, quantile));
-        #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
-        let max_us = (!histogram.is_empty()).then(|| histogram.max() as f64 / 1_000.0);
         Self {
             p50_us: at(Quantile::P50),
             p90_us: at(Quantile::P90),
             p99_us: at(Quantile::P99),
             p999_us: at(Quantile::P999),
-            max_us: figure(max_us),
+            max_us: figure(wording::max_us(histogram)),
             mean_us: figure((!histogram.is_empty()).then(|| histogram.mean() / 1_000.0)),
             count: histogram.len(),
         }

@@ -4,6 +4,7 @@
 
 mod figures;
 pub mod html;
+mod html_picture;
 pub mod json_v1;
 pub mod markdown;
 mod picture;

@@ -139,12 +139,10 @@ fn times_table(page: &mut Page, merged: &Round) {
 }
 
 fn times(histogram: &Histogram<u64>) -> Vec<String> {
-    #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
-    let max_us = (!histogram.is_empty()).then(|| histogram.max() as f64 / 1_000.0);
     [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::P999]
         .into_iter()
         .map(|quantile| quantile_us(histogram, quantile))
-        .chain([max_us])
+        .chain([wording::max_us(histogram)])
         .map(figures::maybe_time)
         .collect()
 }

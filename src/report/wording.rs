@@ -2,6 +2,8 @@
 //!
 //! The parts are plain text; whoever shows them escapes them and chooses the emphasis.
 
+use hdrhistogram::Histogram;
+
 use crate::compare::{Comparison, MetricComparison, Mode};
 use crate::measurement::{OutcomeClass, Outcomes};
 use crate::report::{Report, ScenarioReport, figures};
@@ -154,6 +156,12 @@ pub(crate) fn rates(scenario: &ScenarioReport) -> String {
         Some(asked) => format!("asked {}, achieved {achieved}", figures::rate(asked.into())),
         None => format!("achieved {achieved} (closed loop)"),
     }
+}
+
+/// Returns the slowest value in microseconds, where there is any.
+#[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
+pub(crate) fn max_us(histogram: &Histogram<u64>) -> Option<f64> {
+    (!histogram.is_empty()).then(|| histogram.max() as f64 / 1_000.0)
 }
 
 /// Returns a metric's smallest visible slowdown as part of a sentence, where it is known.
