@@ -1,1 +1,273 @@
 //! Room `load`: drives a cleared target and measures it.
+//!
+//! Three things stay apart: *what* is sent (`wire`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
+//! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
+//! Only [`connection::open`] opens sockets, and it takes a [`ClearedTarget`].
+
+mod closed_loop;
+mod codec;
+mod connection;
+mod crew;
+mod open_loop;
+mod pacer;
+mod tally;
+mod timer;
+mod tls;
+mod wire;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::crew::{OpenConnections, Orders};
+use self::pacer::{Part, Window};
+use self::tally::{Lateness, Published, merge_rounds};
+use self::tls::Tls;
+use self::worker::{Assignment, Share, work};
+use crate::clock;
+use crate::guard::ClearedTarget;
+use crate::measurement::{GeneratorHealth, Measurement, empty_histogram};
+use crate::request::Method;
+use crate::scenario::{Pacing, Scenario};
+
+/// How often the caller hears of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The schedule begins this long after the call, so that threads that start a little late are not late at once.
+const START_DELAY: Duration = Duration::from_millis(2);
+
+/// How a run uses this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriveOptions {
+    /// Worker threads; never more than connections are used.
+    pub threads: NonZeroUsize,
+}
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Load flows, nothing is counted yet.
+    WarmUp,
+    /// Load flows and is measured.
+    Measuring,
+    /// Nothing is sent any more; outstanding answers are awaited.
+    Draining,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// The time since its start, at most `total`.
+    pub elapsed: Duration,
+    /// The time that load flows: warm-up and measured time.
+    pub total: Duration,
+    /// Whole answers since the start, those of the warm-up included.
+    pub answered: u64,
+    /// Requests since the start that count as errors.
+    pub errors: u64,
+}
+
+/// What makes a run impossible; everything that a server can do is an outcome instead.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The TLS library refused its own configuration: a broken build.
+    #[error("cannot configure TLS")]
+    Tls(#[source] rustls::Error),
+    /// An extra root is no certificate: it must be one DER-encoded X.509 certificate.
+    #[error("cannot use a trusted root certificate")]
+    RootCertificate(#[source] rustls::Error),
+    /// The system has no root certificates and the target brings none: install the system's `ca-certificates`.
+    #[error("cannot find any root certificate")]
+    NoRoots,
+    /// The host is neither a DNS name nor an address, so no certificate could be for it.
+    #[error("cannot verify a certificate for host {host:?}")]
+    ServerName {
+        /// The host of the target.
+        host: String,
+    },
+    /// The system gave no thread, poller or timer: its limits are too low.
+    #[error("cannot start a worker thread")]
+    Worker(#[source] io::Error),
+}
+
+impl LoadError {
+    /// Returns what to do about it, in one line.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Tls(_) => "report this as a bug: it does not depend on your set-up",
+            Self::RootCertificate(_) => "give a DER-encoded X.509 certificate authority",
+            Self::NoRoots => "install the system's root certificates (package ca-certificates)",
+            Self::ServerName { .. } => "the preview's host must be a DNS name or an IP address",
+            Self::Worker(_) => "raise the limits on threads and open files (ulimit -u, ulimit -n)",
+        }
+        .to_owned()
+    }
+}
+
+/// Drives one scenario against a cleared target and returns what was seen.
+///
+/// Blocks until the run has ended and drained. `progress` is called about ten times a second on the calling thread.
+/// When `cancel` fires, the run ends within a second and what was measured until then is returned.
+///
+/// # Errors
+/// Only what makes the run impossible; failures of the server are outcomes.
+pub fn drive(
+    target: &ClearedTarget,
+    scenario: &Scenario,
+    options: &DriveOptions,
+    cancel: &CancellationToken,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Measurement, LoadError> {
+    let orders = Arc::new(Orders {
+        tls: Tls::prepare(target)?,
+        target: target.clone(),
+        wire: wire::encode(&scenario.request, target.origin()),
+        is_head: scenario.request.method() == Method::Head,
+        timeout: scenario.profile.timeout,
+        is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
+        open_connections: OpenConnections::default(),
+    });
+    // A run that fails halfway must stop the workers that have started, but not what else the caller cancels.
+    let stop = cancel.child_token();
+    let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
+    let assignments = assign(scenario, options, &orders, window, &stop);
+    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))
+        .map_err(LoadError::Worker)?;
+    Ok(measurement(scenario, &window, &orders.open_connections, shares))
+}
+
+/// Divides connections among the workers as evenly as possible; each gets at least one.
+fn assign(
+    scenario: &Scenario,
+    options: &DriveOptions,
+    orders: &Arc<Orders>,
+    window: Window,
+    stop: &CancellationToken,
+) -> Vec<Assignment> {
+    let connections = scenario.profile.connections.get();
+    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(connections);
+    (0..workers)
+        .map(|number| Assignment {
+            orders: Arc::clone(orders),
+            pacing: scenario.profile.pacing,
+            window,
+            rounds: scenario.profile.rounds.get(),
+            part: Part { number, of: workers },
+            connections: (connections / workers + u32::from(number < connections % workers)) as usize,
+            published: Arc::default(),
+            cancel: stop.clone(),
+        })
+        .collect()
+}
+
+/// Runs every worker on its own thread and calls `tell` now and then until all have reported.
+fn run_workers(
+    assignments: &[Assignment],
+    stop: &CancellationToken,
+    tell: impl Fn(),
+) -> io::Result<Vec<Share>> {
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for assignment in assignments {
+            let reporter = sender.clone();
+            let report = move || {
+                // Nobody listens any more only where another worker has failed.
+                let _ = reporter.send(work(assignment));
+            };
+            let started = thread::Builder::new()
+                .name(format!("load-{}", assignment.part.number))
+                .spawn_scoped(scope, report);
+            if let Err(error) = started {
+                stop.cancel();
+                return Err(error);
+            }
+        }
+        drop(sender);
+        let mut shares = Vec::with_capacity(assignments.len());
+        loop {
+            match receiver.recv_timeout(PROGRESS_INTERVAL) {
+                Ok(Ok(share)) => shares.push(share),
+                Ok(Err(error)) => {
+                    stop.cancel();
+                    return Err(error);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => tell(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(shares),
+            }
+        }
+    })
+}
+
+fn observe(window: &Window, assignments: &[Assignment]) -> Progress {
+    let now = clock::monotonic();
+    let total = window.ends_at - window.starts_at;
+    let phase = match now {
+        now if now < window.measured_from => Phase::WarmUp,
+        now if now < window.ends_at => Phase::Measuring,
+        _ => Phase::Draining,
+    };
+    let sum = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
+    };
+    Progress {
+        phase,
+        elapsed: now.saturating_duration_since(window.starts_at).min(total),
+        total,
+        answered: sum(|published| &published.answered),
+        errors: sum(|published| &published.errors),
+    }
+}
+
+fn measurement(
+    scenario: &Scenario,
+    window: &Window,
+    open_connections: &OpenConnections,
+    shares: Vec<Share>,
+) -> Measurement {
+    let profile = &scenario.profile;
+    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
+    let is_partial = shares.iter().any(|share| share.is_partial);
+    let (rounds, lateness): (Vec<_>, Vec<_>) =
+        shares.into_iter().map(|share| (share.rounds, share.lateness)).unzip();
+    Measurement {
+        scenario: scenario.name.clone(),
+        rounds: merge_rounds(rounds),
+        elapsed: ended_at.saturating_duration_since(window.measured_from),
+        asked_rate: match profile.pacing {
+            Pacing::OpenLoop { rate } => Some(rate),
+            Pacing::ClosedLoop { .. } => None,
+        },
+        asked_connections: profile.connections.get(),
+        reached_connections: open_connections.most(),
+        generator: health(&lateness),
+        is_partial,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and an hour in nanoseconds stay below 2^52")]
+fn health(shares: &[Lateness]) -> GeneratorHealth {
+    let mut lateness = empty_histogram();
+    for share in shares {
+        lateness.add(&share.histogram).expect("both histograms have this project's bounds");
+    }
+    if lateness.is_empty() {
+        return GeneratorHealth::default();
+    }
+    let late: u64 = shares.iter().map(|share| share.late).sum();
+    GeneratorHealth {
+        late_share: late as f64 / lateness.len() as f64,
+        lag_p99_us: lateness.value_at_quantile(0.99) as f64 / 1_000.0,
+    }
+}

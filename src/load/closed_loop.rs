@@ -1,0 +1,36 @@
+//! The closed loop: every connection sends its next request when the last one is answered.
+//!
+//! A ceiling paces the sends of all connections together; waiting for it is part of no latency.
+
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+
+use tokio::time::sleep_until;
+
+use super::crew::{Crew, Line};
+use super::pacer::Ceiling;
+use crate::clock;
+
+/// Sends requests on one line until the crew's end.
+pub(crate) async fn run(crew: Rc<Crew>, number: usize, ceiling: Option<Rc<RefCell<Ceiling>>>) {
+    let mut line = Line::new(Rc::clone(&crew), number);
+    line.wait_for_turn().await;
+    let mut now = clock::monotonic();
+    loop {
+        if let Some(ceiling) = &ceiling {
+            let slot = ceiling.borrow_mut().take_slot(now);
+            let mut wait = pin!(sleep_until(slot.into()));
+            line.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+            now = clock::monotonic();
+        }
+        if now >= crew.ends_at() {
+            return;
+        }
+        // The answer's end is the next request's beginning: one look at the clock serves both.
+        now = line.carry(now, now).await;
+        if line.back_off().await {
+            now = clock::monotonic();
+        }
+    }
+}

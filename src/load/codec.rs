@@ -1,0 +1,595 @@
+//! The codec turns the bytes of an HTTP/1.1 connection into answers: bytes in, events out, nothing else.
+//!
+//! It does no I/O and keeps no body, so it can be fed anything in any pieces: the same bytes give the same result
+//! however they are split. Framing that two readers could understand differently is refused (RFC 9112, section 6.3).
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, ParserConfig, Response, Status};
+
+/// All heads of one answer, interim answers included; as much as browsers accept is generous for a service.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// More header lines than any real service sends.
+const MAX_HEADERS: usize = 256;
+
+/// All trailers of one answer, and the size line of one chunk with its extensions.
+const MAX_CHUNK_META_BYTES: usize = 16 * 1024;
+
+/// Every answer begins so; anything else is another protocol or HTTP/0.9.
+const PREFIX: &[u8] = b"HTTP/1.";
+
+/// One complete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The final status, 200 to 599.
+    pub(crate) status: u16,
+    /// Whether the connection may carry another request.
+    pub(crate) keeps_alive: bool,
+    /// How many of the bytes fed last lie behind the answer.
+    pub(crate) leftover: usize,
+}
+
+/// What makes bytes no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// The status line or a header breaks the grammar.
+    Head,
+    /// The heads of one answer are longer than [`MAX_HEAD_BYTES`].
+    HeadTooLong,
+    /// The status is 101, or outside 100 to 599.
+    Status,
+    /// Where the body ends is invalid or ambiguous.
+    Framing,
+    /// A chunk breaks the grammar, or its size does not fit into 64 bits.
+    Chunk,
+    /// A chunk's size line or the trailers are longer than [`MAX_CHUNK_META_BYTES`].
+    ChunkTooLong,
+}
+
+/// Reads the answers of one connection, one after the other.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    answers_head: bool,
+    state: State,
+    /// The part of a head that came so far; empty unless a head is split over several reads.
+    head: Vec<u8>,
+    /// Bytes of the interim answers before this head.
+    interim_bytes: usize,
+    status: u16,
+    keeps_alive: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Head,
+    Sized(u64),
+    Chunked(ChunkState, usize),
+    UntilClose,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ChunkState {
+    Size { value: u64, has_digits: bool },
+    Extension { value: u64 },
+    SizeLineFeed { value: u64 },
+    Data(u64),
+    DataReturn,
+    DataLineFeed,
+    TrailerStart,
+    Trailer,
+    TrailerLineFeed,
+    LastLineFeed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Sized(u64),
+    Chunked,
+    UntilClose,
+}
+
+#[derive(Debug)]
+struct Head {
+    status: u16,
+    framing: Framing,
+    keeps_alive: bool,
+}
+
+impl Decoder {
+    /// Makes a decoder; answers to HEAD have no body whatever their headers say.
+    pub(crate) fn new(answers_head: bool) -> Self {
+        Self {
+            answers_head,
+            state: State::Head,
+            head: Vec::new(),
+            interim_bytes: 0,
+            status: 0,
+            keeps_alive: false,
+        }
+    }
+
+    /// Takes the next bytes; returns the answer when they complete one.
+    ///
+    /// After an answer the decoder is ready for the next one; it has not looked at the leftover bytes.
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<Option<Answer>, Malformed> {
+        let mut rest = input;
+        while matches!(self.state, State::Head) {
+            match self.feed_head(rest)? {
+                Some(behind) => rest = behind,
+                None => return Ok(None),
+            }
+        }
+        match self.state {
+            State::Head | State::UntilClose => Ok(None),
+            State::Sized(left) => Ok(self.feed_sized(left, rest)),
+            State::Chunked(chunk, meta_bytes) => self.feed_chunked(chunk, meta_bytes, rest),
+        }
+    }
+
+    /// Takes the end of the stream; returns the answer that it completes, if its body lasted until then.
+    pub(crate) fn finish(&mut self) -> Option<Answer> {
+        matches!(self.state, State::UntilClose).then(|| self.complete(0))
+    }
+
+    fn feed_sized(&mut self, left: u64, rest: &[u8]) -> Option<Answer> {
+        let available = rest.len() as u64;
+        if available < left {
+            self.state = State::Sized(left - available);
+            return None;
+        }
+        // `left` is at most `available`, which is a usize.
+        let leftover = usize::try_from(available - left).unwrap_or(0);
+        Some(self.complete(leftover))
+    }
+
+    fn complete(&mut self, leftover: usize) -> Answer {
+        let answer = Answer { status: self.status, keeps_alive: self.keeps_alive, leftover };
+        self.state = State::Head;
+        self.interim_bytes = 0;
+        answer
+    }
+
+    /// Returns the bytes behind the head, or `None` where it is not complete.
+    fn feed_head<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        // Nearly every head comes whole in one read; it is parsed in place.
+        if self.head.is_empty()
+            && input.starts_with(PREFIX)
+            && let Ok(Some((head, length))) = parse_head(input)
+        {
+            self.enter(&head, length)?;
+            return Ok(Some(&input[length..]));
+        }
+        self.feed_split_head(input)
+    }
+
+    /// Collects a head line by line and parses it once, at its empty line, so that a server which sends single bytes
+    /// costs linear time. The status line is checked when it is whole, the prefix at once.
+    fn feed_split_head<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        let mut rest = input;
+        loop {
+            let is_first_line = !self.head.contains(&b'\n');
+            let line_end = rest.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
+            let (piece, behind) = rest.split_at(line_end.unwrap_or(rest.len()));
+            self.head.extend_from_slice(piece);
+            rest = behind;
+            let checked = self.head.len().min(PREFIX.len());
+            if self.head[..checked] != PREFIX[..checked] {
+                return Err(Malformed::Head);
+            }
+            if self.interim_bytes + self.head.len() > MAX_HEAD_BYTES {
+                return Err(Malformed::HeadTooLong);
+            }
+            if line_end.is_none() {
+                return Ok(None);
+            }
+            if is_first_line {
+                parse_head(&self.head)?;
+            } else if self.head.ends_with(b"\n\n") || self.head.ends_with(b"\n\r\n") {
+                let (head, length) = parse_head(&self.head)?.ok_or(Malformed::Head)?;
+                self.head.clear();
+                self.enter(&head, length)?;
+                return Ok(Some(rest));
+            }
+        }
+    }
+
+    fn enter(&mut self, head: &Head, length: usize) -> Result<(), Malformed> {
+        if self.interim_bytes + length > MAX_HEAD_BYTES {
+            return Err(Malformed::HeadTooLong);
+        }
+        match head.status {
+            // An upgrade was never asked for.
+            101 => return Err(Malformed::Status),
+            100..=199 => {
+                self.interim_bytes += length;
+                return Ok(());
+            }
+            200..=599 => {}
+            _ => return Err(Malformed::Status),
+        }
+        self.status = head.status;
+        self.keeps_alive = head.keeps_alive;
+        let has_no_body = self.answers_head || matches!(head.status, 204 | 304);
+        self.state = match head.framing {
+            _ if has_no_body => State::Sized(0),
+            Framing::Sized(length) => State::Sized(length),
+            Framing::Chunked => State::Chunked(ChunkState::Size { value: 0, has_digits: false }, 0),
+            Framing::UntilClose => {
+                self.keeps_alive = false;
+                State::UntilClose
+            }
+        };
+        Ok(())
+    }
+
+    fn feed_chunked(
+        &mut self,
+        mut chunk: ChunkState,
+        mut meta_bytes: usize,
+        mut rest: &[u8],
+    ) -> Result<Option<Answer>, Malformed> {
+        while let Some(&byte) = rest.first() {
+            if let ChunkState::Data(left) = chunk {
+                let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                rest = &rest[taken..];
+                let left = left - taken as u64;
+                chunk = if left == 0 { ChunkState::DataReturn } else { ChunkState::Data(left) };
+                meta_bytes = 0;
+                continue;
+            }
+            rest = &rest[1..];
+            if matches!((chunk, byte), (ChunkState::LastLineFeed, b'\n')) {
+                return Ok(Some(self.complete(rest.len())));
+            }
+            chunk = chunk.after(byte)?;
+            meta_bytes += 1;
+            if meta_bytes > MAX_CHUNK_META_BYTES {
+                return Err(Malformed::ChunkTooLong);
+            }
+        }
+        self.state = State::Chunked(chunk, meta_bytes);
+        Ok(None)
+    }
+}
+
+impl ChunkState {
+    /// Returns the state after one byte outside chunk data; line ends are CRLF, as a lone LF could hide a chunk.
+    fn after(self, byte: u8) -> Result<Self, Malformed> {
+        Ok(match (self, byte) {
+            (Self::Size { value, has_digits: true } | Self::Extension { value }, b'\r') => {
+                Self::SizeLineFeed { value }
+            }
+            (Self::Size { value, has_digits: true }, b';' | b' ' | b'\t') => Self::Extension { value },
+            (Self::Size { value, .. }, digit) => {
+                let digit = char::from(digit).to_digit(16).ok_or(Malformed::Chunk)?;
+                let shifted = value.checked_mul(16).ok_or(Malformed::Chunk)?;
+                Self::Size { value: shifted | u64::from(digit), has_digits: true }
+            }
+            (Self::SizeLineFeed { value: 0 }, b'\n') => Self::TrailerStart,
+            (Self::SizeLineFeed { value }, b'\n') => Self::Data(value),
+            (Self::DataReturn, b'\r') => Self::DataLineFeed,
+            (Self::DataLineFeed, b'\n') => Self::Size { value: 0, has_digits: false },
+            (Self::TrailerStart, b'\r') => Self::LastLineFeed,
+            (Self::Trailer, b'\r') => Self::TrailerLineFeed,
+            (Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
+            (Self::Extension { value }, byte) if byte != b'\n' => Self::Extension { value },
+            (Self::TrailerStart | Self::Trailer, byte) if byte != b'\n' => Self::Trailer,
+            _ => return Err(Malformed::Chunk),
+        })
+    }
+}
+
+/// Returns the head and its length, or `None` where it is not complete.
+fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
+    // Left uninitialised: clearing 10 KiB would cost as much as parsing a usual head.
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = Response::new(&mut []);
+    let parsed =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    let length = match parsed {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(_) => return Err(Malformed::Head),
+    };
+    let (Some(status), Some(minor)) = (response.code, response.version) else {
+        return Err(Malformed::Head);
+    };
+    let fields = Fields::of(response.headers)?;
+    let framing = fields.framing(minor)?;
+    let keeps_alive = !fields.says_close && (minor == 1 || fields.says_keep_alive);
+    Ok(Some((Head { status, framing, keeps_alive }, length)))
+}
+
+/// The header fields that decide about framing.
+#[derive(Debug, Default)]
+struct Fields {
+    content_length: Option<u64>,
+    is_chunked: bool,
+    says_close: bool,
+    says_keep_alive: bool,
+}
+
+impl Fields {
+    fn of(headers: &[Header<'_>]) -> Result<Self, Malformed> {
+        let mut fields = Self::default();
+        for header in headers {
+            // The length sorts out nearly every other header before any comparison.
+            match header.name.len() {
+                10 if header.name.eq_ignore_ascii_case("connection") => fields.connection(header.value),
+                14 if header.name.eq_ignore_ascii_case("content-length") => {
+                    let length = content_length(header.value).ok_or(Malformed::Framing)?;
+                    if fields.content_length.replace(length).is_some() {
+                        return Err(Malformed::Framing);
+                    }
+                }
+                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    if fields.is_chunked || !header.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                        return Err(Malformed::Framing);
+                    }
+                    fields.is_chunked = true;
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.says_close |= option.eq_ignore_ascii_case(b"close");
+            self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    fn framing(&self, minor: u8) -> Result<Framing, Malformed> {
+        match (self.is_chunked, self.content_length) {
+            (true, Some(_)) => Err(Malformed::Framing),
+            // HTTP/1.0 knows no chunks: somebody between rewrote the version or the framing.
+            (true, None) if minor == 0 => Err(Malformed::Framing),
+            (true, None) => Ok(Framing::Chunked),
+            (false, Some(length)) => Ok(Framing::Sized(length)),
+            (false, None) => Ok(Framing::UntilClose),
+        }
+    }
+}
+
+fn content_length(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Feeds the pieces one after the other; returns every answer, or what was wrong.
+    fn decode(pieces: &[&[u8]], answers_head: bool) -> (Vec<(u16, bool)>, Result<(), Malformed>) {
+        let mut decoder = Decoder::new(answers_head);
+        let mut answers = Vec::new();
+        for piece in pieces {
+            let mut rest: &[u8] = piece;
+            loop {
+                match decoder.feed(rest) {
+                    Ok(Some(answer)) => {
+                        answers.push((answer.status, answer.keeps_alive));
+                        rest = &rest[rest.len() - answer.leftover..];
+                        if rest.is_empty() {
+                            break;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(malformed) => return (answers, Err(malformed)),
+                }
+            }
+        }
+        (answers, Ok(()))
+    }
+
+    fn one(bytes: &[u8]) -> Result<Vec<(u16, bool)>, Malformed> {
+        let (answers, result) = decode(&[bytes], false);
+        result.map(|()| answers)
+    }
+
+    #[test]
+    fn a_body_ends_where_its_headers_say() {
+        for whole in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n00\r\nA: b\r\nC: d\r\n\r\n",
+            b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n",
+            b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        ] {
+            let answers = one(whole);
+
+            assert_eq!(answers.as_ref().map(Vec::len), Ok(1), "{}: {answers:?}", whole.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_not_complete_before_its_last_byte() {
+        let whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n";
+
+        for length in 0..whole.len() {
+            assert_eq!(one(&whole[..length]), Ok(vec![]), "{length}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_head_has_no_body() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
+
+        assert_eq!(decode(&[bytes], true), (vec![(200, true)], Ok(())));
+        assert_eq!(decode(&[bytes], false), (vec![], Ok(())));
+    }
+
+    #[test]
+    fn a_connection_is_kept_only_where_both_ends_agree() {
+        let keeps = |head: &str| one(format!("{head}Content-Length: 0\r\n\r\n").as_bytes()).unwrap()[0].1;
+
+        assert!(keeps("HTTP/1.1 200 OK\r\n"));
+        assert!(!keeps("HTTP/1.1 200 OK\r\nConnection: foo, Close\r\n"));
+        assert!(!keeps("HTTP/1.0 200 OK\r\n"));
+        assert!(keeps("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"));
+    }
+
+    #[test]
+    fn a_body_without_length_ends_with_the_stream() {
+        let mut decoder = Decoder::new(false);
+
+        assert_eq!(decoder.feed(b"HTTP/1.1 200 OK\r\n\r\nhello"), Ok(None));
+        assert_eq!(decoder.finish(), Some(Answer { status: 200, keeps_alive: false, leftover: 0 }));
+    }
+
+    #[test]
+    fn a_stream_that_ends_halfway_completes_nothing() {
+        for part in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"] {
+            let mut decoder = Decoder::new(false);
+            assert_eq!(decoder.feed(part.as_bytes()), Ok(None));
+            assert_eq!(decoder.finish(), None, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_an_answer_are_told() {
+        let mut decoder = Decoder::new(false);
+
+        let answer = decoder.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello").unwrap().unwrap();
+
+        assert_eq!(answer.leftover, 3);
+    }
+
+    #[test]
+    fn ambiguous_or_broken_framing_is_refused() {
+        for (headers, expected) in [
+            ("Content-Length: 5\r\nContent-Length: 5", Malformed::Framing),
+            ("Content-Length: 5, 5", Malformed::Framing),
+            ("Content-Length: -1", Malformed::Framing),
+            ("Content-Length: +1", Malformed::Framing),
+            ("Content-Length:", Malformed::Framing),
+            ("Content-Length: 99999999999999999999999", Malformed::Framing),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", Malformed::Framing),
+            ("Transfer-Encoding: gzip", Malformed::Framing),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Malformed::Framing),
+            ("Content-Length : 5", Malformed::Head),
+        ] {
+            let bytes = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
+            assert_eq!(one(bytes.as_bytes()), Err(expected), "{headers:?}");
+        }
+        assert_eq!(one(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), Err(Malformed::Framing));
+    }
+
+    #[test]
+    fn broken_chunks_are_refused() {
+        for chunks in [
+            "x\r\n",
+            "\r\n",
+            ";a\r\n",
+            "5\n",
+            "1\r\nab",
+            "1\r\na\n",
+            "fffffffffffffffff\r\n",
+            "0\r\nA: b\n",
+            "-1\r\n",
+        ] {
+            let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+            assert_eq!(one(bytes.as_bytes()), Err(Malformed::Chunk), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_http_1_answer_is_refused_at_once() {
+        for bytes in [
+            "<html>",
+            "SSH-2.0-x",
+            "\r\nHTTP/1.1 200 OK",
+            "HTTP/2",
+            "HTTP/1.1 abc\r\n",
+            "HTTP/1.7 200 OK\r\n",
+        ] {
+            assert_eq!(one(bytes.as_bytes()), Err(Malformed::Head), "{bytes:?}");
+        }
+        for status in [101, 0, 99, 600, 999] {
+            let bytes = format!("HTTP/1.1 {status:03} X\r\n\r\n");
+            assert_eq!(one(bytes.as_bytes()), Err(Malformed::Status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_head_may_be_64_kib_and_no_more() {
+        let head = |bytes: usize| {
+            let mut text = String::from("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: ");
+            text.push_str(&"a".repeat(bytes - text.len() - 4));
+            text + "\r\n\r\n"
+        };
+
+        assert_eq!(one(head(MAX_HEAD_BYTES).as_bytes()), Ok(vec![(200, true)]));
+        assert_eq!(one(head(MAX_HEAD_BYTES + 1).as_bytes()), Err(Malformed::HeadTooLong));
+        assert_eq!(one(&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(3000)), Err(Malformed::HeadTooLong));
+    }
+
+    #[test]
+    fn endless_trailers_and_extensions_are_cut() {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+
+        let trailers = [head.clone(), b"0\r\n".to_vec(), b"A: b\r\n".repeat(4000)].concat();
+        let extension = [head, b"5;".to_vec(), b"a".repeat(20_000)].concat();
+
+        assert_eq!(one(&trailers), Err(Malformed::ChunkTooLong));
+        assert_eq!(one(&extension), Err(Malformed::ChunkTooLong));
+    }
+
+    /// Text that is nearly HTTP, so that random tests get past the first line.
+    fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop::sample::select(vec![
+            &b"HTTP/1.1 200 OK\r\n"[..],
+            b"HTTP/1.0 404 No\n",
+            b"HTTP/1.1 100 C\r\n",
+            b"Content-Length: 3\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Connection: close\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"3\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"0\r\nA: b\r\n\r\n",
+            b"abc",
+            b"5;x\r\nabcde\r\n",
+            b"\0",
+            b"HTTP/1.1 204 N\r\n\r\n",
+        ]);
+        let known = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+        let good_start = known.clone().prop_map(|rest| [&b"HTTP/1.1 200 OK\r\n"[..], &rest].concat());
+        prop_oneof![known, good_start, prop::collection::vec(any::<u8>(), 0..200)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_result(bytes in nearly_http(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8), answers_head: bool) {
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.sort_unstable();
+            at.push(bytes.len());
+            let mut from = 0;
+            let pieces: Vec<&[u8]> =
+                at.into_iter().map(|to| &bytes[std::mem::replace(&mut from, to)..to]).collect();
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+
+            let whole = decode(&[&bytes], answers_head);
+
+            prop_assert_eq!(decode(&pieces, answers_head), whole.clone());
+            prop_assert_eq!(decode(&single, answers_head), whole);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What the two loops promise about schedule, counts, rounds and their end.
+
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, answer_always, classes, local, open_loop, options,
+    read_request, run, scenario, serve, serve_always,
+};
+use crate::clock;
+use crate::load::{Phase, drive};
+use crate::scenario::{Quantile, Scenario};
+
+fn in_rounds(mut scenario: Scenario, rounds: u32) -> Scenario {
+    scenario.profile.rounds = NonZeroU32::new(rounds).unwrap();
+    scenario
+}
+
+#[test]
+fn the_closed_loop_keeps_all_connections_busy() {
+    let measurement = run(serve_always(OK), &in_rounds(scenario(CLOSED, 5, 300 * MS), 3));
+
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+    assert_eq!((measurement.asked_connections, measurement.reached_connections), (5, 5));
+    assert_eq!((measurement.rounds.len(), measurement.elapsed), (3, 300 * MS));
+    for round in &measurement.rounds {
+        assert!(round.latency.len() > 10);
+        assert_eq!(round.latency.len(), round.outcomes.total());
+        assert_eq!((round.latency.max(), round.send_lag.max()), (round.service_time.max(), 0));
+    }
+}
+
+#[test]
+fn the_closed_loop_stays_under_its_ceiling() {
+    let pacing = Pacing::ClosedLoop { ceiling: Some(Rate::per_second(100.0).unwrap()) };
+
+    let measurement = drive(
+        &local(serve_always(OK)),
+        &scenario(pacing, 8, 400 * MS),
+        &options(2),
+        &CancellationToken::new(),
+        &|_| {},
+    );
+
+    let total = measurement.unwrap().outcomes().total();
+    assert!((30..=41).contains(&total), "{total}");
+}
+
+#[test]
+fn waiting_for_the_ceiling_is_part_of_no_latency() {
+    let pacing = Pacing::ClosedLoop { ceiling: Some(Rate::per_second(20.0).unwrap()) };
+
+    let measurement = run(serve_always(OK), &scenario(pacing, 4, 400 * MS));
+
+    let p50 = crate::measurement::quantile_us(&measurement.merged().latency, Quantile::P50).unwrap();
+    assert!(p50 < 20_000.0, "{p50}");
+}
+
+#[test]
+fn the_open_loop_sends_exactly_what_is_due() {
+    for (rate, threads, due) in [(500.0, 1, 150), (500.0, 3, 150), (33.3, 2, 10)] {
+        let scenario = in_rounds(scenario(open_loop(rate), 6, 300 * MS), 3);
+
+        let measurement =
+            drive(&local(serve_always(OK)), &scenario, &options(threads), &CancellationToken::new(), &|_| {})
+                .unwrap();
+
+        assert_eq!(classes(&measurement), [OutcomeClass::Success], "{rate}");
+        assert_eq!(measurement.outcomes().total(), due, "{rate}");
+        assert_eq!(measurement.asked_rate.map(Rate::requests_per_second), Some(rate));
+    }
+}
+
+#[test]
+fn the_open_loop_counts_delay_from_the_intended_time() {
+    let address = serve(|mut stream, _| {
+        let mut is_first = true;
+        while read_request(&mut stream) {
+            if std::mem::take(&mut is_first) {
+                thread::sleep(200 * MS);
+            }
+            if stream.write_all(OK).is_err() {
+                return;
+            }
+        }
+    });
+
+    let measurement = run(address, &scenario(open_loop(100.0), 1, 400 * MS));
+
+    let round = measurement.merged();
+    assert_eq!(round.outcomes.count(OutcomeClass::Success), 40);
+    // One answer was slow, but about twenty requests were due meanwhile and had to wait.
+    let slow = |histogram: &hdrhistogram::Histogram<u64>| histogram.count_between(20_000_000, u64::MAX);
+    assert!(slow(&round.latency) >= 15, "{}", slow(&round.latency));
+    assert!(slow(&round.send_lag) >= 15, "{}", slow(&round.send_lag));
+    assert!(slow(&round.service_time) <= 3, "{}", slow(&round.service_time));
+    // The wait was the server's doing.
+    assert!(measurement.generator.late_share < 0.5, "{:?}", measurement.generator);
+}
+
+#[test]
+fn what_is_due_and_never_sent_is_counted() {
+    let address = serve(|mut stream, _| while read_request(&mut stream) {});
+    let mut scenario = scenario(open_loop(100.0), 2, 300 * MS);
+    scenario.profile.timeout = 400 * MS;
+
+    let measurement = run(address, &scenario);
+
+    let outcomes = measurement.outcomes();
+    assert_eq!(outcomes.total(), 30);
+    assert_eq!(outcomes.count(OutcomeClass::Unsent), 28, "{outcomes:?}");
+    assert_eq!(measurement.merged().latency.len(), 30);
+    assert!(measurement.merged().latency.max() >= 250_000_000);
+}
+
+#[test]
+fn the_warm_up_is_sent_and_not_counted() {
+    let requests = Arc::new(Mutex::new(0));
+    let seen = Arc::clone(&requests);
+    let address = serve(move |mut stream, _| {
+        while read_request(&mut stream) {
+            *seen.lock().unwrap() += 1;
+            if stream.write_all(OK).is_err() {
+                return;
+            }
+        }
+    });
+    let mut scenario = scenario(open_loop(200.0), 4, 200 * MS);
+    scenario.profile.warm_up = 200 * MS;
+
+    let measurement = run(address, &scenario);
+
+    assert_eq!((measurement.outcomes().total(), measurement.elapsed), (40, 200 * MS));
+    assert_eq!(*requests.lock().unwrap(), 80);
+}
+
+#[test]
+fn progress_is_told_while_load_flows() {
+    let told = Mutex::new(Vec::new());
+    let mut scenario = scenario(CLOSED, 1, 250 * MS);
+    scenario.profile.warm_up = 250 * MS;
+
+    drive(&local(serve_always(OK)), &scenario, &options(1), &CancellationToken::new(), &|progress| {
+        told.lock().unwrap().push(progress);
+    })
+    .unwrap();
+
+    let told = told.into_inner().unwrap();
+    assert!(told.iter().any(|progress| progress.phase == Phase::WarmUp));
+    assert!(told.iter().any(|progress| progress.phase == Phase::Measuring && progress.answered > 0));
+    assert!(told.iter().all(|progress| progress.elapsed <= progress.total && progress.total == 500 * MS));
+}
+
+#[test]
+fn a_cancelled_run_keeps_what_it_measured() {
+    for pacing in [CLOSED, open_loop(100.0)] {
+        let answers = Arc::new(AtomicBool::new(true));
+        let does_answer = Arc::clone(&answers);
+        let address = serve(move |mut stream, _| {
+            while read_request(&mut stream) {
+                if does_answer.load(Ordering::Relaxed) && stream.write_all(OK).is_err() {
+                    return;
+                }
+            }
+        });
+        let cancel = CancellationToken::new();
+        let scenario = in_rounds(scenario(pacing, 2, 60_000 * MS), 600);
+        let started = clock::monotonic();
+
+        let measurement = drive(&local(address), &scenario, &options(2), &cancel, &|progress| {
+            // The server hangs in the second round; the third never comes.
+            answers.store(progress.elapsed < 110 * MS, Ordering::Relaxed);
+            if progress.elapsed > 210 * MS {
+                cancel.cancel();
+            }
+        })
+        .unwrap();
+
+        assert!(measurement.is_partial);
+        assert!(started.elapsed() < 1300 * MS, "{:?}", started.elapsed());
+        assert!((210 * MS..600 * MS).contains(&measurement.elapsed), "{:?}", measurement.elapsed);
+        let rounds = measurement.elapsed.as_millis().div_ceil(100);
+        assert_eq!(measurement.rounds.len() as u128, rounds);
+        assert!(measurement.outcomes().count(OutcomeClass::Success) > 0);
+        assert!(measurement.outcomes().count(OutcomeClass::Unanswered) > 0);
+        if let Some(rate) = measurement.asked_rate {
+            let due = measurement.elapsed.as_secs_f64() * rate.requests_per_second();
+            let total = measurement.outcomes().total();
+            assert!((total as f64 - due).abs() <= 2.0, "{total} of {due}");
+        }
+    }
+}
+
+#[test]
+fn a_run_cancelled_in_the_warm_up_measured_nothing() {
+    let cancel = CancellationToken::new();
+    let mut scenario = scenario(CLOSED, 1, 60_000 * MS);
+    scenario.profile.warm_up = 60_000 * MS;
+
+    let measurement =
+        drive(&local(serve_always(OK)), &scenario, &options(1), &cancel, &|_| cancel.cancel()).unwrap();
+
+    assert!(measurement.is_partial && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
+    assert_eq!(measurement.outcomes().total(), 0);
+}
+
+#[test]
+fn more_threads_than_connections_are_not_started() {
+    let scenario = scenario(CLOSED, 2, 100 * MS);
+
+    let measurement =
+        drive(&local(serve_always(OK)), &scenario, &options(64), &CancellationToken::new(), &|_| {}).unwrap();
+
+    assert_eq!(measurement.reached_connections, 2);
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+}
+
+#[test]
+fn every_pinned_address_gets_its_share_and_no_other() {
+    let seen = Arc::new(Mutex::new([0, 0]));
+    let addresses = [0, 1].map(|number| {
+        let seen = Arc::clone(&seen);
+        serve(move |mut stream, _| {
+            seen.lock().unwrap()[number] += 1;
+            answer_always(&mut stream, OK);
+        })
+    });
+    let origin = local(addresses[0]).origin().clone();
+    let target = crate::guard::ClearedTarget::for_tests(origin, addresses.to_vec(), vec![]);
+
+    drive(&target, &scenario(CLOSED, 4, 100 * MS), &options(1), &CancellationToken::new(), &|_| {}).unwrap();
+
+    assert_eq!(*seen.lock().unwrap(), [2, 2]);
+}

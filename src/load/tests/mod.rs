@@ -1,0 +1,119 @@
+//! Tests of whole runs against real servers on loopback: what each loop promises, and what hostile servers get.
+//!
+//! A server here is a closure that is given every accepted connection on a thread of its own.
+
+mod hostile;
+mod loops;
+mod tls;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{DriveOptions, LoadError, drive};
+use crate::guard::ClearedTarget;
+use crate::measurement::{Measurement, OutcomeClass};
+use crate::request::Request;
+use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::target::{Origin, Scheme};
+use crate::verdict::FailOn;
+
+const MS: Duration = Duration::from_millis(1);
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+const CLOSED: Pacing = Pacing::ClosedLoop { ceiling: None };
+
+/// Serves every connection with a closure; the second argument counts connections from 0.
+fn serve(behave: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let behave = Arc::new(behave);
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (stream, behave) = (stream.unwrap(), Arc::clone(&behave));
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || behave(stream, number));
+        }
+    });
+    address
+}
+
+/// Reads one request without a body; returns whether there was one.
+fn read_request(stream: &mut impl Read) -> bool {
+    let mut tail = [0; 4];
+    let mut byte = [0];
+    while stream.read_exact(&mut byte).is_ok() {
+        tail.rotate_left(1);
+        tail[3] = byte[0];
+        if &tail == b"\r\n\r\n" {
+            return true;
+        }
+    }
+    false
+}
+
+/// Gives the same bytes for every request until the client leaves.
+fn answer_always(stream: &mut (impl Read + Write), answer: &[u8]) {
+    while read_request(stream) && stream.write_all(answer).is_ok() {}
+}
+
+/// Serves every request with the same bytes.
+fn serve_always(answer: &'static [u8]) -> SocketAddr {
+    serve(move |mut stream, _| answer_always(&mut stream, answer))
+}
+
+fn open_loop(rate: f64) -> Pacing {
+    Pacing::OpenLoop { rate: Rate::per_second(rate).unwrap() }
+}
+
+fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
+    Scenario {
+        name: ScenarioName::parse("test").unwrap(),
+        request: Request::get("/").unwrap(),
+        profile: LoadProfile {
+            pacing,
+            connections: NonZeroU32::new(connections).unwrap(),
+            duration,
+            warm_up: Duration::ZERO,
+            rounds: NonZeroU32::MIN,
+            timeout: 2000 * MS,
+        },
+        gate: Gate {
+            metrics: vec![Quantile::P50],
+            max_regression: 0.1,
+            max_error_rate: 0.01,
+            budgets: vec![],
+            fail_on: FailOn::default(),
+            confirm_after: Duration::ZERO,
+        },
+    }
+}
+
+fn local(address: SocketAddr) -> ClearedTarget {
+    let origin = Origin { scheme: Scheme::Http, host: "127.0.0.1".into(), port: address.port() };
+    ClearedTarget::for_tests(origin, vec![address], vec![])
+}
+
+fn options(threads: usize) -> DriveOptions {
+    DriveOptions { threads: NonZeroUsize::new(threads).unwrap() }
+}
+
+fn try_run(target: &ClearedTarget, scenario: &Scenario) -> Result<Measurement, LoadError> {
+    drive(target, scenario, &options(1), &CancellationToken::new(), &|_| {})
+}
+
+fn run(address: SocketAddr, scenario: &Scenario) -> Measurement {
+    try_run(&local(address), scenario).unwrap()
+}
+
+/// Returns the classes that were counted.
+fn classes(measurement: &Measurement) -> Vec<OutcomeClass> {
+    let outcomes = measurement.outcomes();
+    OutcomeClass::ALL.into_iter().filter(|class| outcomes.count(*class) > 0).collect()
+}

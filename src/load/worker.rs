@@ -1,0 +1,147 @@
+//! A worker is one thread with its own single-threaded runtime, its share of the connections and of the schedule.
+//!
+//! It lets its lines run until the end of the measured time, waits a little for what is still in flight, and settles
+//! the rest.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use super::crew::{Crew, Orders};
+use super::open_loop::Board;
+use super::pacer::{Ceiling, Part, Schedule, Window};
+use super::tally::{Lateness, Published, Tally};
+use super::timer::Timer;
+use super::{closed_loop, open_loop};
+use crate::clock;
+use crate::measurement::Round;
+use crate::scenario::Pacing;
+
+/// How long the end of a run waits for answers.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+
+/// The same after Ctrl-C: a person waits.
+const CANCELLED_DRAIN: Duration = Duration::from_millis(500);
+
+/// What one worker has to do.
+pub(crate) struct Assignment {
+    /// What all lines need to know.
+    pub(crate) orders: Arc<Orders>,
+    /// When requests are sent.
+    pub(crate) pacing: Pacing,
+    /// When the run is measured.
+    pub(crate) window: Window,
+    /// The number of rounds.
+    pub(crate) rounds: u32,
+    /// Which worker this is, of how many.
+    pub(crate) part: Part,
+    /// This worker's connections.
+    pub(crate) connections: usize,
+    /// Where it shows its progress.
+    pub(crate) published: Arc<Published>,
+    /// Ends the run early.
+    pub(crate) cancel: CancellationToken,
+}
+
+/// What one worker saw.
+pub(crate) struct Share {
+    /// The rounds that had begun.
+    pub(crate) rounds: Vec<Round>,
+    /// How late it was by its own fault.
+    pub(crate) lateness: Lateness,
+    /// When it stopped sending.
+    pub(crate) ended_at: Instant,
+    /// Whether it was cancelled.
+    pub(crate) is_partial: bool,
+}
+
+/// Does one assignment on the current thread.
+pub(crate) fn work(assignment: &Assignment) -> io::Result<Share> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let tally = Tally::new(assignment.window, assignment.rounds, Arc::clone(&assignment.published));
+    let orders = Arc::clone(&assignment.orders);
+    let crew = Crew::new(orders, assignment.window, tally, assignment.connections);
+    let cancelled = runtime.block_on(drive(assignment, &crew));
+    // Dropping the runtime drops the lines, and with them every other owner of the crew.
+    drop(runtime);
+    let is_partial = cancelled?;
+    let ended_at = crew.ends_at();
+    let rounds_begun = assignment.window.rounds_begun(ended_at);
+    let tally = crew.into_tally().expect("only the lines shared the crew, and they are gone");
+    let (rounds, lateness) = tally.finish(rounds_begun);
+    Ok(Share { rounds, lateness, ended_at, is_partial })
+}
+
+/// Runs the lines to the end and settles every request; returns whether the run was cancelled.
+async fn drive(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<bool> {
+    let board = match assignment.pacing {
+        Pacing::ClosedLoop { ceiling } => {
+            let slots = ceiling.map(|rate| {
+                Rc::new(RefCell::new(Ceiling::new(assignment.window.starts_at, rate, assignment.part)))
+            });
+            for line in 0..crew.lines() {
+                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), line, slots.clone()));
+            }
+            None
+        }
+        Pacing::OpenLoop { rate } => {
+            let schedule = Schedule::new(assignment.window.starts_at, rate, assignment.part);
+            let board = Board::new(Rc::clone(crew), schedule);
+            for line in 0..crew.lines() {
+                tokio::task::spawn_local(open_loop::run(Rc::clone(&board), line));
+            }
+            Some(board)
+        }
+    };
+    let was_cancelled = send_until_end(assignment, crew, board.as_deref()).await?;
+    let drain_was_cut = drain(assignment, crew, was_cancelled).await;
+    crew.give_up(clock::monotonic());
+    if let Some(board) = board {
+        board.count_unsent(assignment.rounds);
+    }
+    Ok(was_cancelled || drain_was_cut)
+}
+
+async fn send_until_end(assignment: &Assignment, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
+    let timer = Timer::new()?;
+    let sending = async {
+        match board {
+            Some(board) => board.dispatch(&timer).await,
+            None => timer.sleep_until(crew.ends_at()).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = assignment.cancel.cancelled() => {
+            crew.end_now(clock::monotonic());
+            Ok(true)
+        }
+        result = sending => result.map(|()| false),
+    }
+}
+
+/// Waits for what is in flight; returns whether that was cut short.
+async fn drain(assignment: &Assignment, crew: &Crew, was_cancelled: bool) -> bool {
+    let patience = assignment.orders.timeout.min(LONGEST_DRAIN);
+    let impatience = patience.min(CANCELLED_DRAIN);
+    let limit = clock::monotonic() + if was_cancelled { impatience } else { patience };
+    let cut = async {
+        if was_cancelled {
+            std::future::pending::<()>().await;
+        }
+        assignment.cancel.cancelled().await;
+        sleep_until((clock::monotonic() + impatience).into()).await;
+    };
+    tokio::select! {
+        biased;
+        () = crew.quiet() => false,
+        () = sleep_until(limit.into()) => false,
+        () = cut => true,
+    }
+}
