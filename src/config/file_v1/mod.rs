@@ -212,9 +212,17 @@ mod tests {
         assert!(said.contains("\n  --> loadgate.toml:2:"), "{said}");
     }
 
+    fn assert_answers(table: &[(&str, &str)]) {
+        for (text, expected) in table {
+            let said = said_of(text);
+            assert!(said.contains(expected), "{text}\n{said}");
+            assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
+        }
+    }
+
     #[test]
-    fn a_wrong_value_gets_its_own_answer() {
-        let table = [
+    fn a_wrong_target_or_service_gets_its_own_answer() {
+        assert_answers(&[
             (
                 "[target]\nplatform = { name = \"vercel\" }",
                 "`platform` is not supported yet; use preview patterns",
@@ -237,6 +245,12 @@ mod tests {
                 "`env.A=B` cannot be an environment variable",
             ),
             ("[service]\nrun = [\"a\"]\nenv = { A = 1 }", "`env.A` is an integer, expected a string"),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_limit_or_scenario_gets_its_own_answer() {
+        assert_answers(&[
             ("[limits]\nrate = nan", "`rate` is NaN, which is out of range"),
             ("[limits]\nrate = inf", "`rate` is inf, which is out of range"),
             ("[limits]\nrate = 0", "`rate` is 0, which is out of range"),
@@ -263,6 +277,12 @@ mod tests {
                 "[[scenario]]\nname = \"a\"\nprofile = { timeout = \"0s\" }",
                 "`timeout` is \"0s\", which is too short",
             ),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_gate_store_or_run_gets_its_own_answer() {
+        assert_answers(&[
             ("[gate]\nmax-regression = 10", "`max-regression` is 10, which is no share"),
             ("[gate]\nmax-regression = \"0%\"", "max-regression must be above 0% and at most 1000%"),
             ("[gate]\nmax-regression = nan", "`max-regression` is NaN%, which is out of range"),
@@ -275,12 +295,7 @@ mod tests {
             ("[baseline]\nstore = \"github:baselines\"", "use \"dir:PATH\", such as \"dir:baselines\""),
             ("[baseline]\nstore = \"dir:\"", "\"dir:\" names no store"),
             ("[run]\nthreads = 0", "`threads` is 0, which is out of range"),
-        ];
-        for (text, expected) in table {
-            let said = said_of(text);
-            assert!(said.contains(expected), "{text}\n{said}");
-            assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
-        }
+        ]);
     }
 
     #[test]
