@@ -375,6 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn impossible_flags_are_refused() {
+        let flags = Overrides {
+            local: Some(0),
+            duration: Some(Duration::ZERO),
+            timeout: Some(Duration::ZERO),
+            connections: NonZeroU32::new(u32::MAX),
+            threads: Some(NonZeroUsize::MAX),
+            fail_on: vec!["everything".to_owned()],
+            ..Overrides::default()
+        };
+
+        let problems = load_with("", &flags).unwrap_err();
+
+        let flags: Vec<&str> = problems.0.iter().filter_map(|p| p.message.split([' ', ':']).next()).collect();
+        assert_eq!(flags, ["--fail-on", "--local", "--duration", "--timeout", "--connections", "--threads"]);
+    }
+
+    #[test]
     fn a_header_of_the_file_that_cannot_be_sent_is_placed() {
         let said = load_with(
             "[[scenario]]\nname = \"a\"\n[scenario.headers]\nHost = \"x\"\n",

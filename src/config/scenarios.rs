@@ -124,6 +124,11 @@ fn check_ranges(overrides: &Overrides, problems: &mut Problems) {
             problems.push(Problem::nowhere(message, help));
         }
     };
+    refuse(
+        overrides.local == Some(0),
+        "--local is 0",
+        "name the port that your service listens on".to_owned(),
+    );
     let is_short = overrides.duration.is_some_and(|duration| duration < SHORTEST_DURATION);
     refuse(is_short, "--duration is too short", format!("use at least {SHORTEST_DURATION:?}"));
     let is_zero = overrides.timeout.is_some_and(|timeout| timeout.is_zero());
