@@ -125,7 +125,7 @@ fn push_visible(shown: &mut String, text: &str) {
             '\t' => shown.push('\t'),
             '\r' => shown.push_str("\\r"),
             _ if c.is_control() && u32::from(c) < 0x100 => {
-                shown.push_str(&format!("\\x{:02x}", u32::from(c)))
+                shown.push_str(&format!("\\x{:02x}", u32::from(c)));
             }
             _ if is_deceptive(c) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
             _ => shown.push(c),
