@@ -381,6 +381,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_without_tls_is_an_error_behind_https() {
+        let double = Double::start(|_| Reply::json(200, "{}"));
+        let url = double.url().replace("http://", "https://");
+
+        let error = comment(&Client::new(&url, &Secret::new("t".into())).unwrap()).await.unwrap_err();
+
+        assert!(matches!(error, GithubError::Connection { .. }), "{error:?}");
+        assert!(double.requests().is_empty(), "nothing may be sent in plain text");
+    }
+
+    #[tokio::test]
     async fn the_token_is_sent_once_and_with_the_version() {
         let double = Double::start(|_| Reply::json(404, "{}"));
 

@@ -2,7 +2,6 @@
 //!
 //! A commit also belongs to pull requests that merely contain it; only those of which it is the head count.
 
-use http::Method;
 use serde::Deserialize;
 
 use crate::context::{CommitSha, PullRequestNumber, Repository};
@@ -55,15 +54,6 @@ impl Client {
         let entries: Vec<Entry> = self.open()?.all_pages("find the commit's pull request", &path).await?;
         let facts = entries.into_iter().filter(|entry| entry.head.sha == commit.as_str());
         Ok(facts.filter_map(|entry| facts_of(entry, repository)).filter(|facts| facts.is_open).collect())
-    }
-
-    /// Returns whether the token works for the repository at all.
-    ///
-    /// # Errors
-    /// Everything that a later call would meet too: no such repository, no permission, no connection.
-    pub async fn check_access(&self, repository: &Repository) -> Result<(), GithubError> {
-        let path = format!("/repos/{repository}");
-        self.open()?.call("read the repository", Method::GET, &path, None).await.map(drop)
     }
 }
 
