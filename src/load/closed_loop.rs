@@ -16,6 +16,8 @@ use crate::clock;
 pub(crate) async fn run(crew: Rc<Crew>, number: usize, ceiling: Option<Rc<RefCell<Ceiling>>>) {
     let mut line = Line::new(Rc::clone(&crew), number);
     line.wait_for_turn().await;
+    // A request that left before the start would belong to no round, and one that is never answered be lost.
+    sleep_until(crew.window().starts_at.into()).await;
     let mut now = clock::monotonic();
     loop {
         if let Some(ceiling) = &ceiling {

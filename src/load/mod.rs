@@ -256,7 +256,6 @@ fn measurement(
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts and an hour in nanoseconds stay below 2^52")]
 fn health(shares: &[Lateness]) -> GeneratorHealth {
     let mut lateness = empty_histogram();
     for share in shares {

@@ -80,22 +80,16 @@ impl Schedule {
     }
 
     /// Returns when this worker's request number `index` is due.
-    #[expect(clippy::cast_precision_loss, reason = "request numbers stay far below 2^52")]
     pub(crate) fn due_at(&self, index: u64) -> Instant {
         let number = index.saturating_mul(self.part.of.into()).saturating_add(self.part.number.into());
         self.starts_at + Duration::from_secs_f64(number as f64 / self.rate)
     }
 
     /// Returns this worker's first request that is due at an instant or later.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate, put right below"
-    )]
     pub(crate) fn first_due_from(&self, instant: Instant) -> u64 {
         let offset = instant.saturating_duration_since(self.starts_at).as_secs_f64();
         let estimate = (offset * self.rate / f64::from(self.part.of)).floor() as u64;
+        // Rounding may put the estimate off by one, the part's number by another.
         let mut index = estimate.saturating_sub(2);
         while self.due_at(index) < instant {
             index += 1;

@@ -249,7 +249,7 @@ fn a_hundred_megabytes_are_read_and_forgotten() {
         }
     });
 
-    let measurement = run(address, &scenario(CLOSED, 1, MS));
+    let measurement = run(address, &scenario(CLOSED, 1, 50 * MS));
 
     assert_eq!(classes(&measurement), [OutcomeClass::Success]);
 }
