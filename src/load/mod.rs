@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::crew::{OpenConnections, Orders};
-use self::pacer::{Part, Window};
+use self::pacer::{Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_rounds};
 use self::tls::Tls;
 use self::worker::{Assignment, Share, work};
@@ -135,7 +135,7 @@ pub fn drive(
         target: target.clone(),
         wire: wire::encode(&scenario.request, target.origin()),
         is_head: scenario.request.method() == Method::Head,
-        timeout: scenario.profile.timeout,
+        timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });

@@ -69,9 +69,6 @@ impl Board {
         while let Some(intended_at) = self.peek_due(now) {
             let open = self.idle_open.borrow_mut().pop();
             let Some(line) = open.or_else(|| self.idle_closed.borrow_mut().pop()) else { return };
-            if open.is_some() {
-                self.crew.note_lateness(intended_at, now);
-            }
             self.next.set(self.next.get() + 1);
             self.crew.take_on(line, intended_at);
             let desk = &self.desks[line];
@@ -156,6 +153,9 @@ pub(crate) async fn run(board: Rc<Board>, number: usize) {
                 board.rest(&line);
                 let taken = line.idle_until(|cx| board.poll_desk(number, cx), || board.close(number)).await;
                 now = clock::monotonic();
+                if line.is_open() {
+                    board.crew.note_lateness(taken, now);
+                }
                 taken
             }
         };
