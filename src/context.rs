@@ -190,6 +190,8 @@ pub struct PullRequest {
     pub repository: Repository,
     /// The number; a `deployment_status` payload does not carry it.
     pub number: Option<PullRequestNumber>,
+    /// Whether it is closed or merged: its preview is going away.
+    pub is_closed: bool,
     /// The commit under test: the head of the pull request, never the merge commit.
     pub head_sha: CommitSha,
     /// The branch of the pull request, raw: it is checked where it is used.
@@ -227,6 +229,22 @@ impl Context {
             Self::PullRequest(pull_request) => Some(pull_request),
             Self::Desk | Self::OtherCi { .. } => None,
         }
+    }
+
+    /// Joins a deployment to its pull request, for payloads that do not carry the number.
+    ///
+    /// What the payload did say stays as it is; a context without a pull request is returned unchanged.
+    #[must_use]
+    pub fn with_pull_request_number(
+        mut self,
+        number: PullRequestNumber,
+        head_branch: Option<String>,
+    ) -> Self {
+        if let Self::PullRequest(pull_request) = &mut self {
+            pull_request.number.get_or_insert(number);
+            pull_request.head_branch = pull_request.head_branch.take().or(head_branch);
+        }
+        self
     }
 }
 

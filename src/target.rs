@@ -4,6 +4,9 @@
 //! and port, and nothing else that could move a request somewhere else.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,14 @@ pub enum Source {
     Local,
 }
 
+impl Source {
+    /// Returns whether the target is on this machine, by the way it was named.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Service | Self::Local)
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,6 +57,23 @@ pub struct Candidate {
     pub source: Source,
     /// The text, exactly as found.
     pub raw: String,
+}
+
+impl Candidate {
+    /// Names a listener on this machine, for [`Source::Service`] and [`Source::Local`].
+    #[must_use]
+    pub fn on_loopback(source: Source, listener: SocketAddr) -> Self {
+        Self { source, raw: format!("http://{listener}") }
+    }
+}
+
+/// A host that the environment calls production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductionFact {
+    /// The host, lower case, without a trailing dot.
+    pub host: String,
+    /// The variable that said so.
+    pub variable: String,
 }
 
 /// How a target is spoken to.
@@ -102,6 +130,27 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.authority())
     }
+}
+
+/// How an ephemeral preview is built and started on this machine.
+///
+/// `config` makes it and `service` carries it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// The program that builds it and its arguments; absent where there is nothing to build.
+    pub build: Option<Vec<String>>,
+    /// The program that serves and its arguments; a relative program with a `/` in it is looked up in `dir`.
+    pub run: Vec<String>,
+    /// The path that answers 2xx once the service can take load; absent: as soon as the port accepts.
+    pub ready: Option<String>,
+    /// How long it may take to become ready.
+    pub ready_timeout: Duration,
+    /// Variables that the service gets beside the inherited ones and `PORT`.
+    pub env: Vec<(String, String)>,
+    /// The directory in which both programs run.
+    pub dir: PathBuf,
+    /// The file that takes what the service prints.
+    pub log: PathBuf,
 }
 
 #[cfg(test)]

@@ -1,11 +1,39 @@
 //! Comparing sets a measurement beside what is remembered and says what may be concluded, in words.
 //!
-//! It sees no socket, no file and no terminal: measurements in, a `Comparison` out.
+//! It sees no socket, no file and no terminal: measurements in, a `Comparison` out. `validity` asks whether there is
+//! anything to judge, `recall` which stored runs are comparable, `budget` and `latency` judge, `confirm` weighs a
+//! second measurement.
 
+mod budget;
+mod confirm;
+mod latency;
+mod recall;
+mod validity;
+mod words;
+
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::scenario::Quantile;
+pub use confirm::{confirm, needs_confirmation};
+
+use crate::baseline::{Fingerprint, Record};
+use crate::measurement::{Measurement, empty_histogram};
+use crate::scenario::{Gate, Quantile, ScenarioName};
 use crate::verdict::Verdict;
+
+/// How much higher the error rate may be than in every stored run for faster answers to count as an improvement.
+const ERROR_RATE_SLACK: f64 = 0.005;
+
+/// What is remembered, and what the run at hand must share with it.
+#[derive(Debug, Clone, Copy)]
+pub struct History<'a> {
+    /// Every stored run, of any scenario and machine, in any order.
+    pub records: &'a [Record],
+    /// What a stored run must equal to be comparable.
+    pub fingerprint: &'a Fingerprint,
+    /// The time at which the comparison is made.
+    pub now: jiff::Timestamp,
+}
 
 /// What a scenario was judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,6 +78,15 @@ pub struct MetricComparison {
     pub note: Option<String>,
 }
 
+impl MetricComparison {
+    fn add_note(&mut self, words: &str) {
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {words}"),
+            None => words.to_owned(),
+        });
+    }
+}
+
 /// The stored runs that a comparison used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaselineUse {
@@ -74,4 +111,355 @@ pub struct Comparison {
     pub metrics: Vec<MetricComparison>,
     /// The stored runs, where there were any.
     pub baseline: Option<BaselineUse>,
+}
+
+/// Judges one scenario's measurement by its gate.
+///
+/// The order is that of how much a finding weighs: a run that measured nothing is invalid; too many errors void the
+/// latencies, for a fast failure is no fast answer; then absolute budgets; then the stored baseline.
+#[must_use]
+pub fn judge(gate: &Gate, head: &Measurement, history: &History) -> Comparison {
+    let comparable = recall::comparable(gate, &head.scenario, history);
+    let judged = latency::judge(gate, head, &comparable);
+    let mut comparison = Comparison {
+        mode: judged.mode,
+        verdict: judged.verdict,
+        reasons: judged.reasons,
+        metrics: judged.metrics,
+        baseline: comparable.as_baseline_use(),
+    };
+    if let Some(reason) = validity::why_invalid(head) {
+        void(&mut comparison, Verdict::Invalid, vec![reason], "the run is invalid");
+        return comparison;
+    }
+    if let Some(reason) = validity::why_too_many_errors(gate, head) {
+        void(&mut comparison, Verdict::Regressed, vec![reason], "too many requests failed");
+        return comparison;
+    }
+    let doubts = validity::doubts(head);
+    if !doubts.is_empty() {
+        void(&mut comparison, Verdict::Inconclusive, doubts, "the run was not the one that was asked for");
+    }
+    withdraw_bought_improvement(&mut comparison, head, &comparable);
+    budget::judge(gate, head, &mut comparison);
+    comparison.reasons.extend(validity::remarks(head));
+    comparison
+}
+
+/// Returns the latencies of all stored runs that [`judge`] compares with, merged; `None` where there are none.
+#[must_use]
+pub fn base_latency(gate: &Gate, scenario: &ScenarioName, history: &History) -> Option<Histogram<u64>> {
+    let comparable = recall::comparable(gate, scenario, history);
+    let mut merged = empty_histogram();
+    for round in comparable.runs.iter().flat_map(|record| &record.measurement.rounds) {
+        merged.add(&round.latency).expect("every round has this project's bounds");
+    }
+    (!merged.is_empty()).then_some(merged)
+}
+
+/// Takes the latencies out of the verdict: they are shown, and decide nothing.
+///
+/// The mode becomes that of absolute limits, for no baseline decided this and measuring again would not help.
+fn void(comparison: &mut Comparison, verdict: Verdict, reasons: Vec<String>, why: &str) {
+    for metric in &mut comparison.metrics {
+        metric.is_gated = false;
+        metric.verdict = Verdict::Inconclusive;
+        metric.limit = None;
+        metric.detectable = None;
+        metric.note = Some(format!("shown only: {why}"));
+    }
+    comparison.mode = Mode::Budget;
+    comparison.verdict = verdict;
+    comparison.reasons = reasons;
+}
+
+/// Faster answers that were bought with more failed ones are no improvement.
+fn withdraw_bought_improvement(
+    comparison: &mut Comparison,
+    head: &Measurement,
+    comparable: &recall::Comparable,
+) {
+    let error_rate = head.outcomes().error_rate().unwrap_or(0.0);
+    if comparison.verdict != Verdict::Improved
+        || error_rate <= comparable.worst_error_rate() + ERROR_RATE_SLACK
+    {
+        return;
+    }
+    comparison.verdict = Verdict::Passed;
+    for metric in comparison.metrics.iter_mut().filter(|metric| metric.verdict == Verdict::Improved) {
+        metric.verdict = Verdict::Passed;
+    }
+    comparison.reasons.insert(
+        0,
+        format!(
+            "faster, but no improvement: {} of the requests failed, more than in any stored run",
+            words::share(error_rate)
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::baseline::tests::fingerprint;
+    use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
+    use crate::scenario::{Budget, Rate};
+    use crate::verdict::FailOn;
+
+    pub(super) const NOW: &str = "2026-11-23T12:00:00Z";
+
+    pub(super) fn gate(metrics: &[Quantile]) -> Gate {
+        Gate {
+            metrics: metrics.to_vec(),
+            max_regression: 0.10,
+            max_error_rate: 0.01,
+            budgets: Vec::new(),
+            fail_on: FailOn::default(),
+            confirm_after: Duration::ZERO,
+        }
+    }
+
+    /// A round of so many answers: 97 of 100 at the first latency, the others at the second.
+    pub(super) fn round(answers: u64, p50_us: f64, p99_us: f64) -> Round {
+        let slow = answers * 3 / 100;
+        let mut round = Round::empty();
+        round.outcomes.add(OutcomeClass::Success, answers);
+        for (us, count) in [(p50_us, answers - slow), (p99_us, slow)] {
+            round.latency.record_n(Duration::from_secs_f64(us / 1e6).as_nanos() as u64, count).unwrap();
+        }
+        round
+    }
+
+    pub(super) fn measurement(rounds: Vec<Round>) -> Measurement {
+        Measurement {
+            scenario: ScenarioName::parse("browse").unwrap(),
+            rounds,
+            elapsed: Duration::from_secs(30),
+            asked_rate: Some(Rate::per_second(1000.0).unwrap()),
+            asked_connections: 8,
+            reached_connections: 8,
+            generator: GeneratorHealth::default(),
+            is_partial: false,
+        }
+    }
+
+    /// A run of three equal rounds of 20 000 answers.
+    pub(super) fn steady(p50_us: f64) -> Measurement {
+        measurement(vec![round(20_000, p50_us, p50_us * 3.0); 3])
+    }
+
+    pub(super) fn stored(measurement: Measurement, hours_ago: i64) -> Record {
+        let now: jiff::Timestamp = NOW.parse().unwrap();
+        Record {
+            measurement,
+            commit: None,
+            measured_at: now - jiff::SignedDuration::from_hours(hours_ago),
+            tool_version: "0.1.0".into(),
+            fingerprint: fingerprint(),
+            accepted_step: None,
+        }
+    }
+
+    pub(super) fn judge_against(gate: &Gate, head: &Measurement, records: &[Record]) -> Comparison {
+        let fingerprint = fingerprint();
+        let comparison =
+            judge(gate, head, &History { records, fingerprint: &fingerprint, now: NOW.parse().unwrap() });
+        assert_finite(&comparison);
+        comparison
+    }
+
+    fn assert_finite(comparison: &Comparison) {
+        for metric in &comparison.metrics {
+            let fields = [
+                metric.base_us,
+                metric.head_us,
+                metric.change,
+                metric.low,
+                metric.high,
+                metric.limit,
+                metric.detectable,
+            ];
+            assert!(fields.into_iter().flatten().all(f64::is_finite), "{metric:?}");
+        }
+        assert!(!comparison.reasons.is_empty());
+        assert!(comparison.reasons.iter().all(|reason| !reason.contains("NaN")), "{:?}", comparison.reasons);
+    }
+
+    /// Six quiet runs around three milliseconds.
+    pub(super) fn quiet_history() -> Vec<Record> {
+        let latencies = [3_000.0, 3_030.0, 2_980.0, 3_010.0, 2_990.0, 3_020.0];
+        latencies.into_iter().zip(1..).map(|(us, hours)| stored(steady(us), hours)).collect()
+    }
+
+    fn with_failures(mut head: Measurement, class: OutcomeClass, count: u64) -> Measurement {
+        for round in &mut head.rounds {
+            round.outcomes.add(class, count);
+        }
+        head
+    }
+
+    #[test]
+    fn a_run_without_answers_is_invalid_whatever_is_stored() {
+        let mut silent = Round::empty();
+        silent.outcomes.add(OutcomeClass::Connect, 120);
+        silent.outcomes.add(OutcomeClass::Timeout, 3);
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &measurement(vec![silent]), &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Invalid);
+        assert_eq!(
+            comparison.reasons,
+            ["nothing was measured: 0 of 123 requests were answered; connect 120, timeout 3"]
+        );
+    }
+
+    #[test]
+    fn a_run_without_rounds_is_invalid() {
+        let comparison = judge_against(&gate(&[Quantile::P50]), &measurement(Vec::new()), &[]);
+
+        assert_eq!(comparison.verdict, Verdict::Invalid);
+        assert_eq!(comparison.reasons, ["nothing was measured: no request was due"]);
+    }
+
+    #[test]
+    fn a_generator_that_was_the_bottleneck_makes_the_run_invalid() {
+        let late = |late_share, lag_p99_us| Measurement {
+            generator: GeneratorHealth { late_share, lag_p99_us },
+            ..steady(3_000.0)
+        };
+        let verdict =
+            |head: &Measurement| judge_against(&gate(&[Quantile::P50]), head, &quiet_history()).verdict;
+        let closed = Measurement { asked_rate: None, ..late(0.2, 4_000.0) };
+
+        assert_eq!(verdict(&late(0.2, 4_000.0)), Verdict::Invalid);
+        assert_eq!(verdict(&late(0.04, 4_000.0)), Verdict::Passed, "it is seldom late");
+        assert_eq!(verdict(&late(0.2, 900.0)), Verdict::Passed, "it is little late");
+        assert_eq!(verdict(&closed), Verdict::Passed, "the closed loop cannot be late");
+    }
+
+    #[test]
+    fn little_lateness_is_remarked() {
+        let head = Measurement {
+            generator: GeneratorHealth { late_share: 0.2, lag_p99_us: 900.0 },
+            ..steady(3_000.0)
+        };
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+
+        assert!(comparison.reasons.iter().any(|reason| reason.contains("sent 20 % of the requests late")));
+    }
+
+    #[test]
+    fn errors_are_judged_before_latency() {
+        let head = with_failures(steady(6_000.0), OutcomeClass::ServerError, 1_000);
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+
+        assert_eq!((comparison.verdict, comparison.mode), (Verdict::Regressed, Mode::Budget));
+        assert_eq!(comparison.reasons, ["4.8 % of 63000 requests failed (5xx 3000); at most 1 % may"]);
+        assert!(comparison.metrics.iter().all(|metric| !metric.is_gated && metric.head_us.is_some()));
+        assert!(!needs_confirmation(&comparison));
+    }
+
+    #[test]
+    fn fast_failures_never_improve_anything() {
+        let fast = with_failures(steady(1_000.0), OutcomeClass::ServerError, 1_000);
+        let mut lenient = gate(&[Quantile::P50]);
+
+        assert_eq!(judge_against(&lenient, &fast, &quiet_history()).verdict, Verdict::Regressed);
+
+        lenient.max_error_rate = 1.0;
+        let comparison = judge_against(&lenient, &fast, &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Passed);
+        assert!(comparison.reasons[0].starts_with("faster, but no improvement: 4.8 %"));
+        assert_eq!(judge_against(&lenient, &steady(1_000.0), &quiet_history()).verdict, Verdict::Improved);
+    }
+
+    #[test]
+    fn limits_that_are_no_numbers_are_strict() {
+        let mut broken = gate(&[Quantile::P50]);
+        broken.max_error_rate = f64::NAN;
+        let head = with_failures(steady(3_000.0), OutcomeClass::ServerError, 1);
+
+        assert_eq!(judge_against(&broken, &head, &quiet_history()).verdict, Verdict::Regressed);
+
+        broken.max_regression = f64::NAN;
+        assert_eq!(judge_against(&broken, &steady(4_000.0), &quiet_history()).verdict, Verdict::Regressed);
+    }
+
+    #[test]
+    fn a_budget_fails_with_and_without_a_baseline() {
+        let budgeted = |ms| Gate {
+            budgets: vec![Budget { quantile: Quantile::P99, limit: Duration::from_millis(ms) }],
+            ..gate(&[Quantile::P50])
+        };
+        let head = steady(3_000.0);
+
+        let kept = judge_against(&budgeted(9), &head, &[]);
+        let broken = judge_against(&budgeted(8), &head, &[]);
+        let broken_with_baseline = judge_against(&budgeted(8), &head, &quiet_history());
+
+        assert_eq!((kept.verdict, kept.mode), (Verdict::NoBaseline, Mode::Budget));
+        assert_eq!((broken.verdict, broken.mode), (Verdict::Regressed, Mode::Budget));
+        assert_eq!(broken.reasons[0], "p99 is 9.00 ms, over its budget of 8.00 ms");
+        assert_eq!(broken_with_baseline.verdict, Verdict::Regressed);
+        assert!(!needs_confirmation(&broken_with_baseline));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_neither_passes_nor_accuses() {
+        for us in [3_000.0, 6_000.0] {
+            let head = Measurement { is_partial: true, ..steady(us) };
+
+            let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+
+            assert_eq!(comparison.verdict, Verdict::Inconclusive);
+            assert!(comparison.reasons[0].contains("cut short"));
+        }
+    }
+
+    #[test]
+    fn connections_that_were_not_reached_are_told() {
+        let reached = |reached_connections| {
+            let head = Measurement {
+                asked_rate: None,
+                asked_connections: 20,
+                reached_connections,
+                ..steady(3_000.0)
+            };
+            judge_against(&gate(&[Quantile::P50]), &head, &quiet_history())
+        };
+
+        let (nearly, hardly) = (reached(19), reached(10));
+
+        assert_eq!(nearly.verdict, Verdict::Passed);
+        assert!(nearly.reasons.iter().any(|reason| reason == "1 of 20 connections were never open"));
+        assert_eq!(hardly.verdict, Verdict::Inconclusive);
+        assert!(hardly.reasons[0].starts_with("only 10 of 20 connections"));
+    }
+
+    #[test]
+    fn the_picture_of_the_baseline_holds_the_comparable_runs_only() {
+        let mut records = quiet_history();
+        records[0].fingerprint.cpu = "B".into();
+        let (gate, fingerprint) = (gate(&[Quantile::P50]), fingerprint());
+        let scenario = ScenarioName::parse("browse").unwrap();
+        let merged = |records| {
+            let history = History { records, fingerprint: &fingerprint, now: NOW.parse().unwrap() };
+            base_latency(&gate, &scenario, &history).map(|histogram| histogram.len())
+        };
+
+        assert_eq!(merged(&records), Some(5 * 3 * 20_000));
+        assert_eq!(merged(&records[..1]), None);
+    }
+
+    #[test]
+    fn without_declared_metrics_errors_and_budgets_are_the_gate() {
+        let comparison = judge_against(&gate(&[]), &steady(9_000.0), &quiet_history());
+
+        assert_eq!((comparison.verdict, comparison.mode), (Verdict::Passed, Mode::Budget));
+    }
 }

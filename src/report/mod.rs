@@ -2,6 +2,18 @@
 //!
 //! Renderers are one file each, data in and text out: `terminal`, `markdown`, `html`, `json_v1`.
 
+mod figures;
+pub mod html;
+mod html_picture;
+pub mod json_v1;
+pub mod markdown;
+mod picture;
+pub mod terminal;
+mod wording;
+
+#[cfg(test)]
+mod fixture;
+
 use hdrhistogram::Histogram;
 
 use crate::compare::Comparison;

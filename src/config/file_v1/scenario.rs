@@ -1,0 +1,87 @@
+//! `[[scenario]]` and its `profile`: what is sent, and how load is applied over time.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::draft::{BodyDraft, ProfileDraft, ScenarioDraft};
+use super::gate::read_gate;
+use super::{SHORTEST_DURATION, SHORTEST_TIMEOUT, keys, read_connections, read_rate};
+use crate::config::section::Section;
+use crate::request::Method;
+use crate::scenario::ScenarioName;
+
+/// More rounds make each of them too short to say anything.
+const MAX_ROUNDS: u32 = 1000;
+
+pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
+    let sections = top.tables("scenario", keys::SCENARIO)?;
+    if sections.is_empty() {
+        let place = top.item("scenario").map_or_else(|| top.place.clone(), |found| found.place);
+        top.reader.report(&place, "the list of scenarios is empty", "add a [[scenario]], or remove the key");
+    }
+    let drafts: Vec<ScenarioDraft> = sections.iter().map(read_scenario).collect();
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(name) = &draft.name else { continue };
+        let twin = drafts[..index].iter().find_map(|d| d.name.as_ref().filter(|n| n.value == name.value));
+        if let Some(twin) = twin {
+            let message = format!("two scenarios are named `{}`", name.value);
+            top.reader.report(
+                &name.place,
+                message,
+                format!("rename this one; the other is at line {}", twin.place.line),
+            );
+        }
+    }
+    Some(drafts)
+}
+
+fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
+    if let Some(script) = section.item("script") {
+        let help = "describe the request with `path`, `method`, `headers` and `body`";
+        section.reader.report(&script.place, "scripts are not supported yet", help);
+    }
+    let name = section.parsed("name", "choose a short name, such as \"browse\"", ScenarioName::parse);
+    if section.item("name").is_none() {
+        section.reader.report(
+            &section.place,
+            "a scenario has no `name`",
+            "add one, such as name = \"browse\"",
+        );
+    }
+    let method = section.parsed("method", "write it in upper case, such as \"POST\"", Method::parse);
+    let profile = section.table("profile", keys::PROFILE).map(|profile| read_profile(&profile));
+    let gate = section.table("gate", keys::GATE).map(|gate| read_gate(&gate));
+    ScenarioDraft {
+        place: section.place.clone(),
+        name,
+        path: section.text("path"),
+        method: method.map(|method| method.value),
+        headers: section.pairs("headers").unwrap_or_default(),
+        body: read_body(section),
+        profile: profile.unwrap_or_default(),
+        gate: gate.unwrap_or_default(),
+    }
+}
+
+fn read_body(section: &Section<'_>) -> Option<BodyDraft> {
+    let (text, file) = (section.text("body"), section.text("body-file"));
+    match (text, file) {
+        (Some(_), Some(file)) => {
+            section.reader.report(&file.place, "both `body` and `body-file` are given", "keep one of them");
+            None
+        }
+        (Some(text), None) => Some(BodyDraft::Text(text.value)),
+        (None, file) => file.map(BodyDraft::File),
+    }
+}
+
+fn read_profile(section: &Section<'_>) -> ProfileDraft {
+    ProfileDraft {
+        rate: read_rate(section),
+        connections: read_connections(section),
+        duration: section.duration("duration", SHORTEST_DURATION).map(|duration| duration.value),
+        warm_up: section.duration("warm-up", Duration::ZERO).map(|warm_up| warm_up.value),
+        rounds: section.count("rounds", 1..=MAX_ROUNDS).and_then(|count| NonZeroU32::new(count.value)),
+        timeout: section.duration("timeout", SHORTEST_TIMEOUT).map(|timeout| timeout.value),
+    }
+}

@@ -1,0 +1,262 @@
+//! Drafts become scenarios here: defaults fill what the file leaves out, flags override every scenario alike.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Overrides;
+use super::file_v1::{
+    BodyDraft, FileV1, GateDraft, ProfileDraft, SHORTEST_DURATION, ScenarioDraft, add_fail_on,
+};
+use super::find::read_bounded;
+use super::limits::Limits;
+use super::problem::{Located, Problem, Problems};
+use super::value::nearest;
+use crate::request::{Method, Request, RequestError};
+use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
+use crate::verdict::FailOn;
+
+/// The scenario that stands in where none is configured.
+const ROOT: &str = "root";
+
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+const DEFAULT_WARM_UP: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+const DEFAULT_MAX_REGRESSION: f64 = 0.10;
+const DEFAULT_MAX_ERROR_RATE: f64 = 0.01;
+
+/// Long enough for a noisy neighbour to finish what it does, short enough for a CI job.
+const DEFAULT_CONFIRM_AFTER: Duration = Duration::from_secs(20);
+
+/// A warm-up may take this part of the measured time; a longer one would be most of a short run.
+const WARM_UP_DIVISOR: u32 = 3;
+
+/// A body is sent as often as there are requests, and is kept in memory.
+const MAX_BODY_BYTES: u64 = 1024 * 1024;
+
+/// Makes every scenario that the file and the flags ask for.
+pub(super) fn resolve(
+    file: &FileV1,
+    overrides: &Overrides,
+    root: &Path,
+    limits: Limits,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Scenario>, Problems> {
+    let mut problems = Problems::default();
+    let flags = Flags::read(overrides, &mut problems);
+    check_filter(&overrides.scenarios, &names(file), &mut problems);
+    let mut resolver = Resolver { overrides, flags, root, limits, gate: &file.gate, problems, notes };
+    let mut scenarios = match &file.scenarios {
+        Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
+        None => resolver.only_root(),
+    };
+    if !overrides.scenarios.is_empty() {
+        scenarios.retain(|scenario| overrides.scenarios.iter().any(|name| name == scenario.name.as_str()));
+    }
+    resolver.problems.or_ok(scenarios)
+}
+
+fn names(file: &FileV1) -> Vec<&str> {
+    match &file.scenarios {
+        Some(drafts) => {
+            drafts.iter().filter_map(|d| d.name.as_ref()).map(|name| name.value.as_str()).collect()
+        }
+        None => vec![ROOT],
+    }
+}
+
+fn check_filter(wanted: &[String], names: &[&str], problems: &mut Problems) {
+    for name in wanted.iter().filter(|name| !names.contains(&name.as_str())) {
+        let help = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the scenarios are {}", names.join(", ")),
+        };
+        problems.push(Problem::nowhere(format!("there is no scenario named {name:?}"), help));
+    }
+}
+
+/// The flags that need parsing, parsed once for all scenarios.
+struct Flags {
+    headers: Vec<(String, String)>,
+    fail_on: Option<FailOn>,
+}
+
+impl Flags {
+    fn read(overrides: &Overrides, problems: &mut Problems) -> Self {
+        let mut headers = Vec::new();
+        for header in &overrides.headers {
+            // The value may be a token: only the name is ever shown.
+            match header.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
+                Some((name, value)) => {
+                    match Request::get("/").and_then(|request| request.with_header(name, value)) {
+                        Ok(_) => headers.push((name.to_owned(), value.to_owned())),
+                        Err(error) => problems.push(Problem::nowhere(
+                            format!("--header: {error}"),
+                            "write --header 'Name: value' with a header of your own service",
+                        )),
+                    }
+                }
+                None => {
+                    problems.push(Problem::nowhere("a --header has no ':'", "write --header 'Name: value'"));
+                }
+            }
+        }
+        let mut fail_on = FailOn::default();
+        for word in &overrides.fail_on {
+            match add_fail_on(fail_on, word) {
+                Ok(more) => fail_on = more,
+                Err(help) => {
+                    problems.push(Problem::nowhere(format!("--fail-on: unknown verdict {word:?}"), help));
+                }
+            }
+        }
+        if overrides.duration.is_some_and(|duration| duration < SHORTEST_DURATION) {
+            problems.push(Problem::nowhere(
+                "--duration is too short",
+                format!("use at least {SHORTEST_DURATION:?}"),
+            ));
+        }
+        if overrides.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            problems.push(Problem::nowhere("--timeout is zero", "use a time such as 2s"));
+        }
+        Self { headers, fail_on: (!overrides.fail_on.is_empty()).then_some(fail_on) }
+    }
+}
+
+struct Resolver<'a> {
+    overrides: &'a Overrides,
+    flags: Flags,
+    root: &'a Path,
+    limits: Limits,
+    gate: &'a GateDraft,
+    problems: Problems,
+    notes: &'a mut Vec<String>,
+}
+
+impl Resolver<'_> {
+    /// A file without scenarios, or no file at all, means the simplest one.
+    fn only_root(&mut self) -> Vec<Scenario> {
+        self.notes.push(format!("no scenario is configured: loads GET / as `{ROOT}`"));
+        let request = Request::new(Method::Get, "/".to_owned(), self.flags.headers.clone(), Vec::new());
+        let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
+            return Vec::new();
+        };
+        vec![self.assemble(&name, request, &ProfileDraft::default(), &GateDraft::default())]
+    }
+
+    fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
+        let request = self.request(draft);
+        let name = &draft.name.as_ref()?.value;
+        Some(self.assemble(name, request?, &draft.profile, &draft.gate))
+    }
+
+    fn assemble(
+        &mut self,
+        name: &ScenarioName,
+        request: Request,
+        profile: &ProfileDraft,
+        gate: &GateDraft,
+    ) -> Scenario {
+        Scenario { name: name.clone(), request, profile: self.profile(name, profile), gate: self.gate(gate) }
+    }
+
+    fn request(&mut self, draft: &ScenarioDraft) -> Option<Request> {
+        match request(draft, &self.flags.headers, self.root) {
+            Ok(request) => Some(request),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn profile(&mut self, name: &ScenarioName, draft: &ProfileDraft) -> LoadProfile {
+        let flags = self.overrides;
+        let rate = flags.rate.or(draft.rate);
+        let (pacing, default_connections) = match rate {
+            Some(rate) => (Pacing::OpenLoop { rate }, self.limits.connections),
+            None => (Pacing::ClosedLoop { ceiling: None }, DEFAULT_CONNECTIONS.min(self.limits.connections)),
+        };
+        let connections = flags.connections.or(draft.connections).unwrap_or(default_connections);
+        let duration = flags.duration.or(draft.duration).unwrap_or(DEFAULT_DURATION);
+        let longest = duration / WARM_UP_DIVISOR;
+        let warm_up = match draft.warm_up {
+            Some(asked) if flags.duration.is_none() => asked,
+            asked => asked.unwrap_or(DEFAULT_WARM_UP).min(longest),
+        };
+        if warm_up < draft.warm_up.unwrap_or(DEFAULT_WARM_UP) {
+            self.notes
+                .push(format!("warm-up of `{name}` shortened to {warm_up:.1?}, a third of its duration"));
+        }
+        let rounds = draft.rounds.unwrap_or(LoadProfile::DEFAULT_ROUNDS);
+        let timeout = flags.timeout.or(draft.timeout).unwrap_or(DEFAULT_TIMEOUT);
+        LoadProfile { pacing, connections, duration, warm_up, rounds, timeout }
+    }
+
+    /// A key in a scenario's own gate replaces the same key of `[gate]`.
+    fn gate(&self, own: &GateDraft) -> Gate {
+        let shared = self.gate;
+        let metrics = own.metrics.clone().or_else(|| shared.metrics.clone());
+        let fail_on = self.flags.fail_on.or(own.fail_on).or(shared.fail_on);
+        Gate {
+            metrics: metrics.unwrap_or_else(|| vec![Quantile::P50, Quantile::P99]),
+            max_regression: own.max_regression.or(shared.max_regression).unwrap_or(DEFAULT_MAX_REGRESSION),
+            max_error_rate: own.max_error_rate.or(shared.max_error_rate).unwrap_or(DEFAULT_MAX_ERROR_RATE),
+            budgets: own.budgets.clone().or_else(|| shared.budgets.clone()).unwrap_or_default(),
+            fail_on: fail_on.unwrap_or_default(),
+            confirm_after: own.confirm_after.or(shared.confirm_after).unwrap_or(DEFAULT_CONFIRM_AFTER),
+        }
+    }
+}
+
+/// Makes the request; a header of the flags replaces the file's header of the same name.
+fn request(draft: &ScenarioDraft, flags: &[(String, String)], root: &Path) -> Result<Request, Problem> {
+    let body = match &draft.body {
+        None => Vec::new(),
+        Some(BodyDraft::Text(text)) => text.clone().into_bytes(),
+        Some(BodyDraft::File(file)) => read_body(root, file)?,
+    };
+    let is_replaced = |name: &str| flags.iter().any(|(flag, _)| flag.eq_ignore_ascii_case(name));
+    let kept = draft.headers.iter().filter(|(name, _)| !is_replaced(name));
+    let mut headers: Vec<(String, String)> =
+        kept.map(|(name, value)| (name.clone(), value.value.clone())).collect();
+    headers.extend(flags.iter().cloned());
+    let path = draft.path.as_ref().map_or("/", |path| &path.value);
+    Request::new(draft.method.unwrap_or(Method::Get), path.to_owned(), headers, body)
+        .map_err(|error| request_problem(draft, &error))
+}
+
+/// Points at the key that the request's error speaks of.
+fn request_problem(draft: &ScenarioDraft, error: &RequestError) -> Problem {
+    let (place, help) = match error {
+        RequestError::Method(_) => (None, "choose another method"),
+        RequestError::Path(..) => (
+            draft.path.as_ref().map(|path| &path.place),
+            "write a path such as \"/products?page=2\"; the host is derived",
+        ),
+        RequestError::Header(name, _) => {
+            let header = draft.headers.iter().find(|(header, _)| header.starts_with(name.as_str()));
+            (header.map(|(_, value)| &value.place), "remove the header, or send one of your own service's")
+        }
+    };
+    Problem::at(place.unwrap_or(&draft.place), error.to_string(), help)
+}
+
+/// Reads a body from a file of the project.
+///
+/// The file must lie below the configuration: a pull request must not be able to send a runner's own files out.
+fn read_body(root: &Path, file: &Located<String>) -> Result<Vec<u8>, Problem> {
+    let located = |problem: Problem| Problem { place: Some(file.place.clone()), ..problem };
+    let unreadable = |error: std::io::Error| {
+        let message = format!("cannot read body-file {:?}: {error}", file.value);
+        Problem::at(&file.place, message, "write a path relative to the configuration's directory")
+    };
+    let root = root.canonicalize().map_err(unreadable)?;
+    let path = root.join(&file.value).canonicalize().map_err(unreadable)?;
+    if !path.starts_with(&root) {
+        let message = format!("body-file {:?} lies outside the project", file.value);
+        return Err(Problem::at(&file.place, message, "put the file below the configuration's directory"));
+    }
+    read_bounded(&path, MAX_BODY_BYTES, "1 MiB").map_err(located)
+}

@@ -1,0 +1,124 @@
+//! Inquiries that the tests of the layers begin with: pull request 1 of `acme/shop`, previews under
+//! `preview.shop.test`, production `shop.test` and `www.shop.test`.
+
+use super::super::receipt::{LayerDecision, RefusalCode};
+use super::super::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
+use super::super::{Resolve, Surroundings};
+use super::Statement;
+use crate::context::{
+    CommitSha, Context, Deployment, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
+};
+use crate::target::{Candidate, Source};
+
+type Ask = fn(&mut Case<'_>) -> Statement;
+
+/// A preview that a step of the job names.
+pub(in super::super) fn preview() -> Inquiry {
+    remote("pr-1.preview.shop.test")
+}
+
+/// Any remote host that a step of the job names.
+pub(in super::super) fn remote(host: &str) -> Inquiry {
+    named(&format!("https://{host}/"))
+}
+
+/// Any text that a step of the job names.
+pub(in super::super) fn named(raw: &str) -> Inquiry {
+    Inquiry {
+        context: Context::PullRequest(Box::new(pull_request())),
+        candidates: vec![Candidate { source: Source::PreviewVariable, raw: raw.into() }],
+        production_facts: vec![],
+        policy: Policy {
+            preview: vec![PreviewPattern::parse("pr-{pr}.preview.shop.test").unwrap()],
+            production: ["shop.test", "www.shop.test"]
+                .map(|host| ProductionHost::parse(host).unwrap())
+                .into(),
+            ..Policy::default()
+        },
+        surroundings: Surroundings::default(),
+    }
+}
+
+/// A preview that a deployment names.
+pub(in super::super) fn deployed() -> Inquiry {
+    let mut pull_request = pull_request();
+    pull_request.event = PullRequestEvent::DeploymentStatus;
+    pull_request.action = "created".into();
+    pull_request.deployment = Some(Deployment {
+        id: 9,
+        environment: "Preview".into(),
+        state: "success".into(),
+        production_environment: Some(false),
+        transient_environment: Some(true),
+        reference: "feat/cart".into(),
+    });
+    let source = Source::DeploymentStatus { deployment: 9, field: "environment_url".into() };
+    Inquiry {
+        context: Context::PullRequest(Box::new(pull_request)),
+        candidates: vec![Candidate { source, raw: "https://pr-1.preview.shop.test/".into() }],
+        ..preview()
+    }
+}
+
+/// A service on this machine, at a desk, without any policy.
+pub(in super::super) fn loopback() -> Inquiry {
+    let listener = "127.0.0.1:8080".parse().unwrap();
+    Inquiry {
+        context: Context::Desk,
+        candidates: vec![Candidate::on_loopback(Source::Service, listener)],
+        policy: Policy::default(),
+        ..preview()
+    }
+}
+
+fn pull_request() -> PullRequest {
+    PullRequest {
+        event: PullRequestEvent::PullRequest,
+        action: "synchronize".into(),
+        repository: Repository::parse("acme/shop").unwrap(),
+        number: PullRequestNumber::parse("1").ok(),
+        is_closed: false,
+        head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
+        head_branch: Some("feat/cart".into()),
+        base_branch: Some("main".into()),
+        is_from_fork: false,
+        deployment: None,
+    }
+}
+
+/// Asks one layer without the network; what earlier layers would find out is found out first.
+pub(in super::super) fn offline(ask: Ask, inquiry: &Inquiry) -> Statement {
+    ask_one(ask, inquiry, Depth::Offline, &FixedResolver(Err(std::io::ErrorKind::Unsupported)))
+}
+
+/// Asks one layer with a resolver.
+pub(in super::super) fn online(ask: Ask, inquiry: &Inquiry, resolver: &dyn Resolve) -> Statement {
+    ask_one(ask, inquiry, Depth::Online, resolver)
+}
+
+fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Statement {
+    let mut case = Case::open(inquiry, depth, resolver);
+    // Earlier layers are asked for what they find out, not for their consent.
+    for layer in LAYERS.iter().take_while(|layer| !std::ptr::fn_addr_eq(layer.ask, ask)) {
+        let _ = (layer.ask)(&mut case);
+    }
+    ask(&mut case)
+}
+
+pub(in super::super) fn veto_of(statement: Statement) -> Option<RefusalCode> {
+    let line = statement.line("");
+    assert_eq!(line.decision == LayerDecision::Veto, line.remedy.is_some(), "{line:?}");
+    line.code
+}
+
+#[track_caller]
+pub(in super::super) fn assert_passes(ask: Ask, inquiry: &Inquiry) {
+    let statement = offline(ask, inquiry);
+    assert_eq!(veto_of(statement.clone()), None, "{statement:?}");
+}
+
+#[track_caller]
+pub(in super::super) fn assert_vetoes(ask: Ask, inquiry: &Inquiry, code: RefusalCode) {
+    let statement = offline(ask, inquiry);
+    assert_eq!(veto_of(statement.clone()), Some(code), "{statement:?} for {:?}", inquiry.candidates);
+}

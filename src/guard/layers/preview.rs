@@ -1,0 +1,231 @@
+//! L5 asks whether the host is the preview of this very pull request. The default is no: only a host that matches a
+//! preview pattern as a whole, with placeholders bound to the pull request's own facts, is one.
+
+use super::super::pattern::{Placeholder, PreviewPattern, has_shape};
+use super::super::receipt::RefusalCode;
+use super::super::{Case, branch};
+use super::Statement;
+use crate::context::{Context, PullRequest, PullRequestNumber};
+use crate::target::Origin;
+
+/// What the zone of a service on this machine is called.
+const LOOPBACK_ZONE: &str = "loopback";
+
+pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+    if case.is_loopback() {
+        case.zone = Some(LOOPBACK_ZONE.into());
+        return Statement::silence("a service on this machine needs no preview pattern");
+    }
+    let (Some(origin), Context::PullRequest(pull_request)) = (&case.origin, &case.inquiry.context) else {
+        return Statement::incomplete();
+    };
+    let patterns = &case.inquiry.policy.preview;
+    match find(origin, pull_request, patterns) {
+        Ok(found) => {
+            case.zone = Some(found.pattern.zone());
+            Statement::proof(found.fact)
+        }
+        Err(objection) => objection,
+    }
+}
+
+struct Found<'p> {
+    pattern: &'p PreviewPattern,
+    fact: String,
+}
+
+/// The facts that placeholders are bound to.
+struct Binding {
+    number: Option<PullRequestNumber>,
+    slug: Option<String>,
+}
+
+impl Binding {
+    fn accepts(&self, placeholder: Placeholder, text: &str) -> bool {
+        match placeholder {
+            Placeholder::PullRequest => self.number.is_some_and(|number| number.to_string() == text),
+            Placeholder::Branch => self.slug.as_deref() == Some(text),
+            Placeholder::Hash => has_shape(placeholder, text),
+        }
+    }
+}
+
+fn find<'p>(
+    origin: &Origin,
+    pull_request: &PullRequest,
+    patterns: &'p [PreviewPattern],
+) -> Result<Found<'p>, Statement> {
+    let slug = slug_of(pull_request);
+    let binding = Binding { number: pull_request.number, slug: slug.clone().and_then(Result::ok) };
+    let on_port = || patterns.iter().filter(|pattern| pattern.port() == origin.port);
+    let bound = on_port().find(|pattern| {
+        let captures = pattern.captures(&origin.host, &|kind, text| binding.accepts(kind, text));
+        pattern.is_bound() && captures.is_some()
+    });
+    let Some(pattern) = bound else {
+        return Err(explain(origin, slug, &binding, on_port()));
+    };
+    if let Some(foreign) = on_port().find(|pattern| is_of_another(pattern, &origin.host, &binding)) {
+        return Err(Statement::veto(
+            RefusalCode::UnfitBranch,
+            format!("{} is also the preview of another pull request by pattern {foreign}", origin.host),
+            "rename the branch so that it does not look like another pull request's preview",
+        ));
+    }
+    Ok(Found { pattern, fact: bound_fact(pattern, &origin.host, &binding) })
+}
+
+/// Without this a branch could be named like the label that another pull request's number gives.
+fn is_of_another(pattern: &PreviewPattern, host: &str, binding: &Binding) -> bool {
+    let accepts = |kind: Placeholder, text: &str| match kind {
+        Placeholder::PullRequest => has_shape(kind, text) && !binding.accepts(kind, text),
+        Placeholder::Branch | Placeholder::Hash => has_shape(kind, text),
+    };
+    pattern.holds(Placeholder::PullRequest) && pattern.captures(host, &accepts).is_some()
+}
+
+fn slug_of(pull_request: &PullRequest) -> Option<Result<String, String>> {
+    let head = pull_request.head_branch.as_deref()?;
+    Some(branch::slug_of(head, pull_request.base_branch.as_deref(), pull_request.number))
+}
+
+fn bound_fact(pattern: &PreviewPattern, host: &str, binding: &Binding) -> String {
+    let number = binding.number.filter(|_| pattern.holds(Placeholder::PullRequest));
+    let slug = binding.slug.as_ref().filter(|_| pattern.holds(Placeholder::Branch));
+    let by = match (number, slug) {
+        (Some(number), Some(slug)) => format!("pull request {number} and branch {slug}"),
+        (Some(number), None) => format!("pull request {number}"),
+        (None, Some(slug)) => format!("branch {slug}"),
+        (None, None) => "nothing".to_owned(),
+    };
+    format!("{host} is {pattern} bound to {by}")
+}
+
+fn explain<'p>(
+    origin: &Origin,
+    slug: Option<Result<String, String>>,
+    binding: &Binding,
+    mut patterns: impl Iterator<Item = &'p PreviewPattern> + Clone,
+) -> Statement {
+    let host = &origin.host;
+    let shape = patterns.clone().find(|pattern| pattern.can_match(host));
+    if let Some(pattern) = shape.filter(|pattern| !pattern.is_bound()) {
+        return Statement::veto(
+            RefusalCode::ShapeOnly,
+            format!("{host} has the shape of {pattern}, but nothing binds it to this pull request"),
+            "use a pattern with {pr} or {branch}: production deployments can have the same shape",
+        );
+    }
+    let needs_branch = patterns.clone().any(|pattern| pattern.holds(Placeholder::Branch));
+    if let Some(Err(flaw)) = slug.filter(|_| needs_branch) {
+        return Statement::veto(
+            RefusalCode::UnfitBranch,
+            format!("{flaw}, so no host can be bound to it"),
+            "rename the branch, or bind previews by {pr}",
+        );
+    }
+    let expected = patterns.next().map_or_else(
+        || "no preview pattern names this port".to_owned(),
+        |pattern| format!("the policy expects {}", pattern.filled(binding.number, binding.slug.as_deref())),
+    );
+    Statement::veto(
+        RefusalCode::NotAPreview,
+        format!("{host} is not the preview of this pull request"),
+        format!("{expected}; other zones are added to [target] preview by a reviewed change"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{self, assert_passes, assert_vetoes};
+    use super::*;
+    use crate::guard::Inquiry;
+
+    fn inquiry(host: &str, patterns: &[&str], branch: Option<&str>) -> Inquiry {
+        let mut inquiry = fixture::remote(host);
+        inquiry.policy.preview = patterns.iter().map(|text| PreviewPattern::parse(text).unwrap()).collect();
+        if let Context::PullRequest(pull_request) = &mut inquiry.context {
+            pull_request.head_branch = branch.map(str::to_owned);
+        }
+        inquiry
+    }
+
+    #[test]
+    fn the_preview_of_this_pull_request_is_proven() {
+        assert_passes(ask, &fixture::preview());
+        assert_passes(ask, &inquiry("feat-cart.p.test", &["{branch}.p.test"], Some("feat/cart")));
+        assert_passes(ask, &inquiry("pr-1-3f9c2a.p.test", &["pr-{pr}-{hash}.p.test"], None));
+        assert_passes(ask, &inquiry("pr-1.p.test", &["{branch}.p.test", "pr-{pr}.p.test"], Some("main")));
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_default() {
+        for host in [
+            "pr-2.preview.shop.test",
+            "pr-11.preview.shop.test",
+            "pr.preview.shop.test",
+            "pr-01.preview.shop.test",
+            "pr-1-x.preview.shop.test",
+            "x-pr-1.preview.shop.test",
+            "x.pr-1.preview.shop.test",
+            "pr-1.preview.shop.test.evil.example",
+            "pr-1.preview.shop.tes",
+            "pr-1.previewshop.test",
+            "localhost",
+            "pr-1.localhost",
+            "metadata.internal",
+        ] {
+            assert_vetoes(ask, &fixture::remote(host), RefusalCode::NotAPreview);
+        }
+    }
+
+    #[test]
+    fn a_shape_that_nothing_binds_is_not_enough() {
+        let hashed = inquiry("shop-3f9c2ab1-acme.p.test", &["shop-{hash}-acme.p.test"], Some("feat/cart"));
+
+        assert_vetoes(ask, &hashed, RefusalCode::ShapeOnly);
+    }
+
+    #[test]
+    fn a_branch_with_an_untrusted_name_binds_nothing() {
+        for branch in ["main", "pr-2", "x@live", "../www", "\u{ff57}\u{ff57}"] {
+            let host = "feat-cart.p.test";
+            assert_vetoes(ask, &inquiry(host, &["{branch}.p.test"], Some(branch)), RefusalCode::UnfitBranch);
+        }
+        assert_vetoes(
+            ask,
+            &inquiry("main.p.test", &["{branch}.p.test"], Some("main")),
+            RefusalCode::UnfitBranch,
+        );
+    }
+
+    #[test]
+    fn a_missing_branch_binds_nothing() {
+        assert_vetoes(ask, &inquiry("none.p.test", &["{branch}.p.test"], None), RefusalCode::NotAPreview);
+        assert_vetoes(ask, &inquiry("branch.p.test", &["{branch}.p.test"], None), RefusalCode::NotAPreview);
+    }
+
+    #[test]
+    fn a_branch_cannot_take_another_pull_requests_place() {
+        let disguised =
+            inquiry("app-7-web.p.test", &["{branch}.p.test", "app-{pr}-web.p.test"], Some("app/7/web"));
+        let own = inquiry("app-1-web.p.test", &["{branch}.p.test", "app-{pr}-web.p.test"], Some("app/1/web"));
+
+        assert_vetoes(ask, &disguised, RefusalCode::UnfitBranch);
+        assert_passes(ask, &own);
+    }
+
+    #[test]
+    fn a_pattern_counts_only_on_its_port() {
+        let mut on_other_port = inquiry("pr-1.p.test", &["pr-{pr}.p.test:8443"], None);
+        assert_vetoes(ask, &on_other_port, RefusalCode::NotAPreview);
+
+        on_other_port.candidates[0].raw = "https://pr-1.p.test:8443/".into();
+        assert_passes(ask, &on_other_port);
+    }
+
+    #[test]
+    fn a_service_of_this_machine_needs_no_pattern() {
+        assert_passes(ask, &fixture::loopback());
+    }
+}

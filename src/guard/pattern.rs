@@ -1,0 +1,363 @@
+//! A preview pattern says what the host of a preview looks like, label by label: fixed text and the placeholders
+//! `{pr}`, `{branch}` and `{hash}`.
+//!
+//! There are no regular expressions and no wildcards, so that a reader sees at once what a pattern covers. What a
+//! placeholder may stand for is decided by the caller.
+
+use std::fmt;
+
+use super::policy::{self, PolicyProblem};
+use crate::context::PullRequestNumber;
+
+/// What a placeholder stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placeholder {
+    /// The number of the pull request.
+    PullRequest,
+    /// The slug of the pull request's branch.
+    Branch,
+    /// A token that a platform chose; nothing ties it to a pull request.
+    Hash,
+}
+
+impl Placeholder {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "pr" => Some(Self::PullRequest),
+            "branch" => Some(Self::Branch),
+            "hash" => Some(Self::Hash),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Placeholder(Placeholder),
+}
+
+/// Decides whether a placeholder may stand for a text.
+pub(super) type Accepts<'a> = &'a dyn Fn(Placeholder, &str) -> bool;
+
+/// The shape of a preview's host, and the port where it is not 443.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewPattern {
+    text: String,
+    labels: Vec<Vec<Part>>,
+    port: u16,
+}
+
+impl PreviewPattern {
+    /// Reads a pattern such as `pr-{pr}.preview.example.com` or `pr-{pr}.preview.example.com:8443`.
+    ///
+    /// The part to the right of the last placeholder must be a zone that not everybody can register names in.
+    pub fn parse(text: &str) -> Result<Self, PolicyProblem> {
+        Self::read(text).map_err(|flaw| PolicyProblem::MalformedPattern { pattern: policy::cut(text), flaw })
+    }
+
+    fn read(text: &str) -> Result<Self, &'static str> {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, read_port(port)?),
+            None => (text, 443),
+        };
+        // Stand-ins as short as the shortest real values, so that the host rules see a whole name.
+        let example = host.replace("{pr}", "1").replace("{branch}", "b").replace("{hash}", "000000");
+        if let Some(flaw) = flaw_of_example(&example) {
+            return Err(flaw);
+        }
+        let labels = host.split('.').map(read_label).collect::<Result<Vec<_>, _>>()?;
+        let pattern = Self { text: text.to_owned(), labels, port };
+        pattern.check_zone()?;
+        Ok(pattern)
+    }
+
+    fn check_zone(&self) -> Result<(), &'static str> {
+        let Some(last) = self.last_variable_label() else { return Ok(()) };
+        let zone = self.zone();
+        if zone.is_empty() || policy::ends_like_an_address(&zone) {
+            return Err("the placeholders need a fixed zone to their right");
+        }
+        let Some(suffix) = psl::suffix(zone.as_bytes()) else { return Ok(()) };
+        if suffix.as_bytes() != zone.as_bytes() {
+            return Ok(());
+        }
+        // Under a hosting platform's suffix each label is another customer, unless fixed text tells ours apart.
+        let is_platform = suffix.typ() == Some(psl::Type::Private);
+        let has_text = self.labels[last]
+            .iter()
+            .any(|part| matches!(part, Part::Text(text) if text.bytes().any(|b| b.is_ascii_alphanumeric())));
+        match (is_platform, has_text) {
+            (true, true) => Ok(()),
+            (true, false) => {
+                Err("on a shared platform the placeholder's label needs the project's name in it")
+            }
+            (false, _) => Err("anybody can register names there"),
+        }
+    }
+
+    /// Returns the port that the pattern's targets listen on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the fixed labels to the right of the last placeholder: the zone that previews live in.
+    #[must_use]
+    pub fn zone(&self) -> String {
+        let first = self.last_variable_label().map_or(0, |last| last + 1);
+        let fixed = self.labels[first..].iter().filter_map(|parts| fixed_text(parts));
+        fixed.collect::<Vec<_>>().join(".")
+    }
+
+    /// Returns whether there is any placeholder.
+    pub(super) fn has_placeholder(&self) -> bool {
+        self.last_variable_label().is_some()
+    }
+
+    /// Returns whether the pattern holds a certain placeholder.
+    pub(super) fn holds(&self, placeholder: Placeholder) -> bool {
+        self.labels.iter().flatten().any(|part| *part == Part::Placeholder(placeholder))
+    }
+
+    /// Returns whether a placeholder ties the pattern to the pull request.
+    pub(super) fn is_bound(&self) -> bool {
+        self.holds(Placeholder::PullRequest) || self.holds(Placeholder::Branch)
+    }
+
+    /// Returns whether any pull request could give this host.
+    pub(super) fn can_match(&self, host: &str) -> bool {
+        self.captures(host, &has_shape).is_some()
+    }
+
+    /// Returns whether the pattern spells the label at this place, of a host of so many labels, letter by letter.
+    pub(super) fn spells(&self, label: &str, index: usize, labels: usize) -> bool {
+        self.labels.len() == labels
+            && self.labels.get(index).and_then(|parts| fixed_text(parts)) == Some(label)
+    }
+
+    /// Matches a host as a whole; returns what each placeholder stands for, left to right.
+    pub(super) fn captures<'h>(
+        &self,
+        host: &'h str,
+        accepts: Accepts<'_>,
+    ) -> Option<Vec<(Placeholder, &'h str)>> {
+        let mut captures = Vec::new();
+        let mut labels = host.split('.');
+        for parts in &self.labels {
+            let label = labels.next()?;
+            if !match_label(parts, label, accepts, &mut captures) {
+                return None;
+            }
+        }
+        labels.next().is_none().then_some(captures)
+    }
+
+    /// Returns the host with what is known filled in, for people.
+    pub(super) fn filled(&self, number: Option<PullRequestNumber>, branch: Option<&str>) -> String {
+        let mut text = self.text.clone();
+        if let Some(number) = number {
+            text = text.replace("{pr}", &number.to_string());
+        }
+        if let Some(branch) = branch {
+            text = text.replace("{branch}", branch);
+        }
+        text
+    }
+
+    fn last_variable_label(&self) -> Option<usize> {
+        self.labels.iter().rposition(|parts| fixed_text(parts).is_none())
+    }
+}
+
+impl fmt::Display for PreviewPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Returns whether a text has the shape that a placeholder's values have, whatever they stand for.
+pub(super) fn has_shape(placeholder: Placeholder, text: &str) -> bool {
+    match placeholder {
+        Placeholder::PullRequest => PullRequestNumber::parse(text).is_ok(),
+        Placeholder::Branch => {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        }
+        Placeholder::Hash => {
+            (6..=40).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        }
+    }
+}
+
+fn flaw_of_example(example: &str) -> Option<&'static str> {
+    if example.contains(['{', '}']) {
+        return Some("the placeholders are {pr}, {branch} and {hash}");
+    }
+    policy::flaw_of_host(example)
+}
+
+fn read_port(text: &str) -> Result<u16, &'static str> {
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 && port.to_string() == text => Ok(port),
+        _ => Err("the port is not a number from 1 to 65535"),
+    }
+}
+
+fn read_label(label: &str) -> Result<Vec<Part>, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = label;
+    while let Some((text, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}').ok_or("a placeholder is not closed")?;
+        let placeholder = Placeholder::named(name).ok_or("the placeholders are {pr}, {branch} and {hash}")?;
+        if !text.is_empty() {
+            parts.push(Part::Text(text.to_owned()));
+        } else if matches!(parts.last(), Some(Part::Placeholder(_))) {
+            return Err("two placeholders touch, so nobody can tell where one ends");
+        }
+        if parts.contains(&Part::Placeholder(placeholder)) {
+            return Err("a label holds the same placeholder twice");
+        }
+        parts.push(Part::Placeholder(placeholder));
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    if parts.len() > 1 && label.starts_with("xn--") {
+        return Err("a label in xn-- form cannot hold a placeholder");
+    }
+    Ok(parts)
+}
+
+fn fixed_text(parts: &[Part]) -> Option<&str> {
+    match parts {
+        [Part::Text(text)] => Some(text),
+        _ => None,
+    }
+}
+
+/// Matches one label; a placeholder takes as little as lets the rest match.
+fn match_label<'h>(
+    parts: &[Part],
+    label: &'h str,
+    accepts: Accepts<'_>,
+    captures: &mut Vec<(Placeholder, &'h str)>,
+) -> bool {
+    let Some((first, rest)) = parts.split_first() else { return label.is_empty() };
+    match first {
+        Part::Text(text) => label
+            .strip_prefix(text.as_str())
+            .is_some_and(|remaining| match_label(rest, remaining, accepts, captures)),
+        Part::Placeholder(placeholder) => {
+            let before = captures.len();
+            let ends = (1..=label.len()).filter(|&end| label.is_char_boundary(end));
+            for end in ends {
+                let (value, remaining) = label.split_at(end);
+                captures.push((*placeholder, value));
+                if accepts(*placeholder, value) && match_label(rest, remaining, accepts, captures) {
+                    return true;
+                }
+                captures.truncate(before);
+            }
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> PreviewPattern {
+        PreviewPattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn patterns_of_the_usual_platforms_are_understood() {
+        for text in [
+            "pr-{pr}.preview.shop.test",
+            "pr-{pr}.preview.shop.test:8443",
+            "{branch}.preview.shop.test",
+            "deploy-preview-{pr}--shop.netlify.app",
+            "shop-git-{branch}-acme.vercel.app",
+            "shop-{hash}-acme.vercel.app",
+            "{branch}.shop.pages.dev",
+            "web.pr-{pr}.preview.shop.test",
+            "staging.shop.test",
+            "pr-{pr}.xn--shp-sna.test",
+        ] {
+            assert!(PreviewPattern::parse(text).is_ok(), "{text} must be understood");
+        }
+    }
+
+    #[test]
+    fn patterns_that_cover_strangers_or_cannot_be_read_are_refused() {
+        for text in [
+            "",
+            "*.preview.shop.test",
+            "https://pr-{pr}.preview.shop.test",
+            "pr-{pr}.preview.shop.test/",
+            "pr-{PR}.preview.shop.test",
+            "pr-{number}.preview.shop.test",
+            "pr-{pr.preview.shop.test",
+            "pr-pr}.preview.shop.test",
+            "{pr}{hash}.preview.shop.test",
+            "{pr}-{pr}.preview.shop.test",
+            "PR-{pr}.preview.shop.test",
+            "pr-{pr}.com",
+            "pr-{pr}.co.uk",
+            "{branch}.netlify.app",
+            "preview.shop.{branch}",
+            "{pr}",
+            "10.0.0.{pr}",
+            "pr-{pr}..shop.test",
+            "xn--{branch}.preview.shop.test",
+            "pr-{pr}.preview.shop.test:0",
+            "pr-{pr}.preview.shop.test:0443",
+            "pr-{pr}.preview.shop.test:70000",
+            "pr-{pr}.preview.shop.test:{pr}",
+            "pr-{pr}.pr\u{e9}view.test",
+            "pr-{pr}-.preview.shop.test",
+            "[0-9]+.preview.shop.test",
+        ] {
+            assert!(PreviewPattern::parse(text).is_err(), "{text:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_match_covers_the_whole_host() {
+        let pattern = pattern("pr-{pr}.preview.shop.test");
+
+        assert!(pattern.can_match("pr-7.preview.shop.test"));
+        for other in [
+            "pr-7.preview.shop.test.evil.test",
+            "x.pr-7.preview.shop.test",
+            "xpr-7.preview.shop.test",
+            "pr-7x.preview.shop.test",
+            "pr-.preview.shop.test",
+            "pr-07.preview.shop.test",
+            "pr-7.previewxshop.test",
+            "preview.shop.test",
+            "",
+        ] {
+            assert!(!pattern.can_match(other), "{other:?} must not match");
+        }
+    }
+
+    #[test]
+    fn placeholders_capture_what_they_stand_for() {
+        let pattern = pattern("shop-{branch}-{hash}.preview.shop.test");
+
+        let captures = pattern.captures("shop-feat-cart-3f9c2a.preview.shop.test", &has_shape).unwrap();
+
+        assert_eq!(captures, [(Placeholder::Branch, "feat-cart"), (Placeholder::Hash, "3f9c2a")]);
+    }
+
+    #[test]
+    fn the_zone_is_what_stands_right_of_the_placeholders() {
+        assert_eq!(pattern("web.pr-{pr}.preview.shop.test").zone(), "preview.shop.test");
+        assert_eq!(pattern("deploy-preview-{pr}--shop.netlify.app").zone(), "netlify.app");
+    }
+}
