@@ -15,11 +15,12 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use cargo_loadgate::clock;
-use cargo_loadgate::guard::ClearedTarget;
+use cargo_loadgate::context::Context;
+use cargo_loadgate::guard::{self, Inquiry, Policy, Surroundings, SystemResolver};
 use cargo_loadgate::load::{DriveOptions, drive};
 use cargo_loadgate::request::Request;
 use cargo_loadgate::scenario::{Gate, LoadProfile, Pacing, Scenario, ScenarioName};
-use cargo_loadgate::target::{Origin, Scheme};
+use cargo_loadgate::target::{Candidate, Source};
 use cargo_loadgate::verdict::FailOn;
 use tokio_util::sync::CancellationToken;
 
@@ -173,9 +174,14 @@ impl Drop for Nginx {
 }
 
 fn be_client(port: u16, seconds: u64) -> Outcome<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let origin = Origin { scheme: Scheme::Http, host: "127.0.0.1".into(), port };
-    let target = ClearedTarget::for_tests(origin, vec![address], vec![]);
+    let inquiry = Inquiry {
+        context: Context::Desk,
+        candidates: vec![Candidate::on_loopback(Source::Local, SocketAddr::from(([127, 0, 0, 1], port)))],
+        production_facts: vec![],
+        policy: Policy::default(),
+        surroundings: Surroundings::default(),
+    };
+    let target = guard::clear(&inquiry, &SystemResolver::default())?;
     let scenario = Scenario {
         name: ScenarioName::parse("bench")?,
         request: Request::get("/")?,
