@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use tokio::time::sleep_until;
 
-use super::crew::{Crew, Line};
+use super::crew::Crew;
+use super::line::Line;
 use super::pacer::Ceiling;
 use crate::clock;
 

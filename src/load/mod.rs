@@ -8,6 +8,7 @@ mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod line;
 mod open_loop;
 mod pacer;
 mod tally;

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::crew::{Crew, Line};
+use super::crew::Crew;
+use super::line::Line;
 use super::pacer::Schedule;
 use super::timer::Timer;
 use crate::clock;
+use crate::measurement::OutcomeClass;
 
 /// At the end, unsent requests are recorded in at most this many steps a round; more would be a needless pause.
 const MAX_UNSENT_STEPS: u64 = 10_000;
@@ -90,7 +92,8 @@ impl Board {
             let mut index = from;
             while index < to {
                 let count = step.min(to - index);
-                self.crew.count_unsent(self.schedule.due_at(index), ends_at, count);
+                let intended_at = self.schedule.due_at(index);
+                self.crew.count(|tally| tally.cut_off(OutcomeClass::Unsent, intended_at, ends_at, count));
                 index += count;
             }
         }
@@ -107,7 +110,7 @@ impl Board {
         let intended_at = self.peek_due(now)?;
         self.next.set(self.next.get() + 1);
         if !self.idle_open.borrow().is_empty() {
-            self.crew.note_lateness(intended_at, now);
+            self.crew.count(|tally| tally.note_lateness(intended_at, now));
         }
         Some(intended_at)
     }
@@ -154,7 +157,7 @@ pub(crate) async fn run(board: Rc<Board>, number: usize) {
                 let taken = line.idle_until(|cx| board.poll_desk(number, cx), || board.close(number)).await;
                 now = clock::monotonic();
                 if line.is_open() {
-                    board.crew.note_lateness(taken, now);
+                    board.crew.count(|tally| tally.note_lateness(taken, now));
                 }
                 taken
             }
