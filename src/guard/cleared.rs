@@ -74,6 +74,7 @@ use crate::target::{Origin, Source};
 /// target.addresses.clear();
 /// # assert_eq!(target.addresses().len(), 1);
 /// ```
+#[derive(Clone)]
 pub struct ClearedTarget {
     origin: Origin,
     addresses: Vec<SocketAddr>,

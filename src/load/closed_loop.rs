@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use tokio::time::sleep_until;
 
-use super::crew::{Crew, Line};
+use super::crew::Crew;
+use super::line::Line;
 use super::pacer::Ceiling;
 use crate::clock;
 
@@ -16,6 +17,8 @@ use crate::clock;
 pub(crate) async fn run(crew: Rc<Crew>, number: usize, ceiling: Option<Rc<RefCell<Ceiling>>>) {
     let mut line = Line::new(Rc::clone(&crew), number);
     line.wait_for_turn().await;
+    // A request that left before the start would belong to no round, and one that is never answered be lost.
+    sleep_until(crew.window().starts_at.into()).await;
     let mut now = clock::monotonic();
     loop {
         if let Some(ceiling) = &ceiling {

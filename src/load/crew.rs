@@ -1,35 +1,21 @@
-//! A crew is one worker's connections and what they share; a line is the place of one connection in it.
+//! A crew is one worker's connections and what they share: orders, window, tally, and what is in flight.
 //!
-//! A line opens its connection when a request needs it, carries requests one at a time and settles each with exactly
-//! one outcome. What is still in flight when the crew is dismissed is settled there, so nothing is ever lost.
+//! A request is in flight from the moment a line takes it on until it is settled. What still is when the crew is
+//! dismissed is settled there, so nothing is ever lost.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
-use super::connection::{Connection, Deadline, Failure, open};
 use super::pacer::Window;
-use super::tally::{Tally, Times};
+use super::tally::Tally;
 use super::tls::Tls;
-use crate::clock;
 use crate::guard::ClearedTarget;
 use crate::measurement::OutcomeClass;
-
-/// The pause after the first failure of a connection that never answered.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
-
-/// The longest pause, so that a service that comes back is noticed soon.
-const LONGEST_BACK_OFF: Duration = Duration::from_millis(500);
-
-/// How many connections a worker begins to open in each millisecond: quick, but within any listen backlog.
-const RAMP_PER_MILLISECOND: usize = 8;
 
 /// What all lines of a run need to know.
 pub(crate) struct Orders {
@@ -62,23 +48,23 @@ impl OpenConnections {
         self.most.load(Ordering::Relaxed)
     }
 
-    fn opened(&self) {
+    /// Counts one more.
+    pub(crate) fn opened(&self) {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(now, Ordering::Relaxed);
     }
 
-    fn closed(&self) {
+    /// Counts one less.
+    pub(crate) fn closed(&self) {
         self.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A request that a line has taken on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket {
-    /// When it should be sent.
-    pub(crate) intended_at: Instant,
-    /// Whether it has been sent.
-    pub(crate) is_sent: bool,
+struct Ticket {
+    intended_at: Instant,
+    is_sent: bool,
 }
 
 /// One worker's connections and what they share.
@@ -115,6 +101,11 @@ impl Crew {
         self.ends_at.set(now.min(self.ends_at.get()));
     }
 
+    /// Returns what all lines of the run need to know.
+    pub(crate) fn orders(&self) -> &Arc<Orders> {
+        &self.orders
+    }
+
     /// Returns the run's window.
     pub(crate) fn window(&self) -> &Window {
         &self.window
@@ -130,14 +121,22 @@ impl Crew {
         self.in_flight[line].set(Some(Ticket { intended_at, is_sent: false }));
     }
 
-    /// Notes how late a request left although a connection was free.
-    pub(crate) fn note_lateness(&self, intended_at: Instant, sent_at: Instant) {
-        self.tally.borrow_mut().note_lateness(intended_at, sent_at);
+    /// Notes that a line's request leaves, and when that should have been.
+    pub(crate) fn send_off(&self, line: usize, intended_at: Instant) {
+        self.in_flight[line].set(Some(Ticket { intended_at, is_sent: true }));
     }
 
-    /// Counts requests that were due and never taken on.
-    pub(crate) fn count_unsent(&self, intended_at: Instant, at: Instant, count: u64) {
-        self.tally.borrow_mut().cut_off(OutcomeClass::Unsent, intended_at, at, count);
+    /// Frees a line whose request has its outcome.
+    pub(crate) fn settled(&self, line: usize, now: Instant) {
+        self.in_flight[line].set(None);
+        if now >= self.ends_at() {
+            self.settled.notify_one();
+        }
+    }
+
+    /// Counts with the crew's tally.
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Tally)) {
+        count(&mut self.tally.borrow_mut());
     }
 
     /// Waits until nothing is in flight.
@@ -158,185 +157,5 @@ impl Crew {
     /// Returns the tally of the dismissed crew; all lines must be gone.
     pub(crate) fn into_tally(self: Rc<Self>) -> Option<Tally> {
         Rc::into_inner(self).map(|crew| crew.tally.into_inner())
-    }
-}
-
-/// The place of one connection in a crew.
-pub(crate) struct Line {
-    /// Its number in the crew.
-    pub(crate) number: usize,
-    crew: Rc<Crew>,
-    connection: Option<Connection>,
-    deadline: Deadline,
-    attempts: usize,
-    failures: u32,
-}
-
-impl Line {
-    /// Makes a line without a connection.
-    pub(crate) fn new(crew: Rc<Crew>, number: usize) -> Self {
-        let deadline = Deadline::new(crew.orders.timeout, clock::monotonic());
-        Self { number, crew, connection: None, deadline, attempts: number, failures: 0 }
-    }
-
-    /// Returns whether the line has an open connection.
-    pub(crate) fn is_open(&self) -> bool {
-        self.connection.is_some()
-    }
-
-    /// Waits for this line's turn in the ramp, so that a run does not begin with a burst of handshakes.
-    pub(crate) async fn wait_for_turn(&self) {
-        let milliseconds = (self.number / RAMP_PER_MILLISECOND) as u64;
-        if milliseconds > 0 {
-            sleep(Duration::from_millis(milliseconds)).await;
-        }
-    }
-
-    /// Pauses after connections that failed without a single answer, so that a broken server is not hammered;
-    /// returns whether it did.
-    pub(crate) async fn back_off(&self) -> bool {
-        if self.failures == 0 {
-            return false;
-        }
-        let doublings = (self.failures - 1).min(16);
-        sleep((FIRST_BACK_OFF * (1 << doublings)).min(LONGEST_BACK_OFF)).await;
-        true
-    }
-
-    /// Opens a connection before a request needs it. A failure is charged to no request.
-    pub(crate) async fn open_ahead(&mut self) {
-        self.deadline.start(clock::monotonic());
-        if self.open().await.is_err() {
-            self.failures += 1;
-        }
-    }
-
-    /// Carries one request to its outcome; returns when that came.
-    pub(crate) async fn carry(&mut self, intended_at: Instant, now: Instant) -> Instant {
-        self.crew.take_on(self.number, intended_at);
-        self.deadline.start(now);
-        let mut times = Times { intended_at, sent_at: now, finished_at: now };
-        if self.connection.is_none() {
-            if let Err(class) = self.open().await {
-                return self.settle_unopened(intended_at, class);
-            }
-            times.sent_at = clock::monotonic();
-            if !self.crew.orders.is_scheduled {
-                times.intended_at = times.sent_at;
-            }
-            if times.sent_at >= self.crew.ends_at() {
-                return self.settle_too_late(times);
-            }
-        }
-        self.send(times).await
-    }
-
-    /// Waits for something while the connection is idle; a connection that the server closes meanwhile is dropped
-    /// and `on_close` told of it.
-    pub(crate) async fn idle_until<T>(
-        &mut self,
-        mut wake: impl FnMut(&mut Context<'_>) -> Poll<T>,
-        on_close: impl Fn(),
-    ) -> T {
-        poll_fn(|cx| {
-            if let Poll::Ready(value) = wake(cx) {
-                return Poll::Ready(value);
-            }
-            if self.connection.as_mut().is_some_and(|open| open.poll_broken(cx).is_ready()) {
-                self.close();
-                on_close();
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    async fn send(&mut self, mut times: Times) -> Instant {
-        let crew = &*self.crew;
-        crew.in_flight[self.number].set(Some(Ticket { intended_at: times.intended_at, is_sent: true }));
-        let connection = self.connection.as_mut().expect("carry opened it");
-        let result = connection.exchange(&crew.orders.wire, &mut self.deadline).await;
-        times.finished_at = clock::monotonic();
-        let mut tally = crew.tally.borrow_mut();
-        match result {
-            Ok(answer) => match OutcomeClass::of_status(answer.status) {
-                Some(class) => tally.answered(class, times),
-                None => tally.failed(OutcomeClass::Protocol, times.intended_at),
-            },
-            Err(Failure::Timeout) => {
-                tally.cut_off(OutcomeClass::Timeout, times.intended_at, times.finished_at, 1);
-            }
-            Err(Failure::Write) => tally.failed(OutcomeClass::Write, times.intended_at),
-            Err(Failure::Read) => tally.failed(OutcomeClass::Read, times.intended_at),
-            Err(Failure::Protocol) => tally.failed(OutcomeClass::Protocol, times.intended_at),
-        }
-        drop(tally);
-        if !result.is_ok_and(|answer| answer.keeps_alive) {
-            let is_service = connection.has_answered || result == Err(Failure::Timeout);
-            self.failures = if is_service { 0 } else { self.failures + 1 };
-            self.close();
-        } else if self.failures > 0 {
-            self.failures = 0;
-        }
-        self.settled(times.finished_at);
-        times.finished_at
-    }
-
-    async fn open(&mut self) -> Result<(), OutcomeClass> {
-        self.attempts += 1;
-        let orders = Arc::clone(&self.crew.orders);
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref(), orders.is_head);
-        let mut opening = std::pin::pin!(opening);
-        let deadline = &mut self.deadline;
-        let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(OutcomeClass::Timeout)),
-        });
-        self.connection = Some(opened.await?);
-        orders.open_connections.opened();
-        Ok(())
-    }
-
-    fn close(&mut self) {
-        if self.connection.take().is_some() {
-            self.crew.orders.open_connections.closed();
-        }
-    }
-
-    fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {
-        let now = clock::monotonic();
-        let mut tally = self.crew.tally.borrow_mut();
-        if class == OutcomeClass::Timeout {
-            tally.cut_off(class, intended_at, now, 1);
-        } else {
-            tally.failed(class, intended_at);
-            self.failures += 1;
-        }
-        drop(tally);
-        self.settled(now);
-        now
-    }
-
-    /// Settles a request whose connection was ready only after the end: a scheduled one counts as unsent, in the
-    /// closed loop it never became a request.
-    fn settle_too_late(&self, times: Times) -> Instant {
-        if self.crew.orders.is_scheduled {
-            self.crew.count_unsent(times.intended_at, times.sent_at, 1);
-        }
-        self.settled(times.sent_at);
-        times.sent_at
-    }
-
-    fn settled(&self, now: Instant) {
-        self.crew.in_flight[self.number].set(None);
-        if now >= self.crew.ends_at() {
-            self.crew.settled.notify_one();
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.close();
     }
 }

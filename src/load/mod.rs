@@ -8,6 +8,7 @@ mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod line;
 mod open_loop;
 mod pacer;
 mod tally;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::crew::{OpenConnections, Orders};
-use self::pacer::{Part, Window};
+use self::pacer::{Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_rounds};
 use self::tls::Tls;
 use self::worker::{Assignment, Share, work};
@@ -135,7 +136,7 @@ pub fn drive(
         target: target.clone(),
         wire: wire::encode(&scenario.request, target.origin()),
         is_head: scenario.request.method() == Method::Head,
-        timeout: scenario.profile.timeout,
+        timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });
@@ -256,7 +257,6 @@ fn measurement(
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts and an hour in nanoseconds stay below 2^52")]
 fn health(shares: &[Lateness]) -> GeneratorHealth {
     let mut lateness = empty_histogram();
     for share in shares {

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::crew::{Crew, Line};
+use super::crew::Crew;
+use super::line::Line;
 use super::pacer::Schedule;
 use super::timer::Timer;
 use crate::clock;
+use crate::measurement::OutcomeClass;
 
 /// At the end, unsent requests are recorded in at most this many steps a round; more would be a needless pause.
 const MAX_UNSENT_STEPS: u64 = 10_000;
@@ -69,9 +71,6 @@ impl Board {
         while let Some(intended_at) = self.peek_due(now) {
             let open = self.idle_open.borrow_mut().pop();
             let Some(line) = open.or_else(|| self.idle_closed.borrow_mut().pop()) else { return };
-            if open.is_some() {
-                self.crew.note_lateness(intended_at, now);
-            }
             self.next.set(self.next.get() + 1);
             self.crew.take_on(line, intended_at);
             let desk = &self.desks[line];
@@ -93,7 +92,8 @@ impl Board {
             let mut index = from;
             while index < to {
                 let count = step.min(to - index);
-                self.crew.count_unsent(self.schedule.due_at(index), ends_at, count);
+                let intended_at = self.schedule.due_at(index);
+                self.crew.count(|tally| tally.cut_off(OutcomeClass::Unsent, intended_at, ends_at, count));
                 index += count;
             }
         }
@@ -110,7 +110,7 @@ impl Board {
         let intended_at = self.peek_due(now)?;
         self.next.set(self.next.get() + 1);
         if !self.idle_open.borrow().is_empty() {
-            self.crew.note_lateness(intended_at, now);
+            self.crew.count(|tally| tally.note_lateness(intended_at, now));
         }
         Some(intended_at)
     }
@@ -156,6 +156,9 @@ pub(crate) async fn run(board: Rc<Board>, number: usize) {
                 board.rest(&line);
                 let taken = line.idle_until(|cx| board.poll_desk(number, cx), || board.close(number)).await;
                 now = clock::monotonic();
+                if line.is_open() {
+                    board.crew.count(|tally| tally.note_lateness(taken, now));
+                }
                 taken
             }
         };

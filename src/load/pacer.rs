@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::scenario::{LoadProfile, Rate};
 
+/// No run and no request lasts longer; it keeps instants from overflowing, whatever a configuration says.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// When a run is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -23,10 +26,11 @@ pub(crate) struct Window {
 impl Window {
     /// Lays out a profile's warm-up and rounds from a start.
     pub(crate) fn new(starts_at: Instant, profile: &LoadProfile) -> Self {
-        let measured_from = starts_at + profile.warm_up;
+        let duration = bounded(profile.duration);
+        let measured_from = starts_at + bounded(profile.warm_up);
         let rounds = profile.rounds.get();
-        let round_ns = nanos(profile.duration).div_ceil(u64::from(rounds)).max(1);
-        Self { starts_at, measured_from, ends_at: measured_from + profile.duration, round_ns, rounds }
+        let round_ns = nanos(duration).div_ceil(u64::from(rounds)).max(1);
+        Self { starts_at, measured_from, ends_at: measured_from + duration, round_ns, rounds }
     }
 
     /// Returns the round that an instant belongs to, or `None` in the warm-up and after the end.
@@ -80,22 +84,16 @@ impl Schedule {
     }
 
     /// Returns when this worker's request number `index` is due.
-    #[expect(clippy::cast_precision_loss, reason = "request numbers stay far below 2^52")]
     pub(crate) fn due_at(&self, index: u64) -> Instant {
         let number = index.saturating_mul(self.part.of.into()).saturating_add(self.part.number.into());
         self.starts_at + Duration::from_secs_f64(number as f64 / self.rate)
     }
 
     /// Returns this worker's first request that is due at an instant or later.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate, put right below"
-    )]
     pub(crate) fn first_due_from(&self, instant: Instant) -> u64 {
         let offset = instant.saturating_duration_since(self.starts_at).as_secs_f64();
         let estimate = (offset * self.rate / f64::from(self.part.of)).floor() as u64;
+        // Rounding may put the estimate off by one, the part's number by another.
         let mut index = estimate.saturating_sub(2);
         while self.due_at(index) < instant {
             index += 1;
@@ -124,6 +122,11 @@ impl Ceiling {
         self.next_slot = slot + self.interval;
         slot
     }
+}
+
+/// Returns a duration that can be added to an instant.
+pub(crate) fn bounded(duration: Duration) -> Duration {
+    duration.min(LONGEST)
 }
 
 /// Returns a duration in nanoseconds; five hundred years are the most.

@@ -204,11 +204,11 @@ fn a_connection_closed_while_idle_is_no_error() {
         let _ = stream.write_all(OK);
     });
 
-    let measurement = run(address, &scenario(open_loop(40.0), 1, 300 * MS));
+    let measurement = run(address, &scenario(open_loop(10.0), 1, 400 * MS));
 
     assert_eq!(classes(&measurement), [OutcomeClass::Success]);
-    assert_eq!(measurement.outcomes().total(), 12);
-    assert!(connections.load(Ordering::Relaxed) >= 12);
+    assert_eq!(measurement.outcomes().total(), 4);
+    assert!(connections.load(Ordering::Relaxed) >= 4);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_hundred_megabytes_are_read_and_forgotten() {
         }
     });
 
-    let measurement = run(address, &scenario(CLOSED, 1, MS));
+    let measurement = run(address, &scenario(CLOSED, 1, 50 * MS));
 
     assert_eq!(classes(&measurement), [OutcomeClass::Success]);
 }

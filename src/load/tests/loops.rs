@@ -99,8 +99,8 @@ fn the_open_loop_counts_delay_from_the_intended_time() {
     assert!(slow(&round.latency) >= 15, "{}", slow(&round.latency));
     assert!(slow(&round.send_lag) >= 15, "{}", slow(&round.send_lag));
     assert!(slow(&round.service_time) <= 3, "{}", slow(&round.service_time));
-    // The wait was the server's doing.
-    assert!(measurement.generator.late_share < 0.5, "{:?}", measurement.generator);
+    // The wait of up to 200 ms was the server's doing.
+    assert!(measurement.generator.lag_p99_us < 100_000.0, "{:?}", measurement.generator);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_cancelled_run_keeps_what_it_measured() {
         assert!(measurement.is_partial);
         assert!(started.elapsed() < 1300 * MS, "{:?}", started.elapsed());
         assert!((210 * MS..600 * MS).contains(&measurement.elapsed), "{:?}", measurement.elapsed);
-        let rounds = measurement.elapsed.as_millis().div_ceil(100);
+        let rounds = measurement.elapsed.as_nanos().div_ceil(100_000_000);
         assert_eq!(measurement.rounds.len() as u128, rounds);
         assert!(measurement.outcomes().count(OutcomeClass::Success) > 0);
         assert!(measurement.outcomes().count(OutcomeClass::Unanswered) > 0);
@@ -236,4 +236,33 @@ fn every_pinned_address_gets_its_share_and_no_other() {
     drive(&target, &scenario(CLOSED, 4, 100 * MS), &options(1), &CancellationToken::new(), &|_| {}).unwrap();
 
     assert_eq!(*seen.lock().unwrap(), [2, 2]);
+}
+
+#[test]
+fn a_connection_that_hangs_while_it_opens_is_not_lost() {
+    // A listener that never accepts: the kernel completes TCP, nobody completes TLS.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let target = crate::guard::ClearedTarget::for_tests(
+        crate::target::Origin {
+            scheme: crate::target::Scheme::Https,
+            host: "localhost".into(),
+            port: listener.local_addr().unwrap().port(),
+        },
+        vec![listener.local_addr().unwrap()],
+        vec![rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.der().to_vec()],
+    );
+    for pacing in [CLOSED, open_loop(20.0)] {
+        let mut scenario = scenario(pacing, 2, 100 * MS);
+        scenario.profile.timeout = 500 * MS;
+        let cancel = CancellationToken::new();
+
+        let measurement = drive(&target, &scenario, &options(1), &cancel, &|progress| {
+            if progress.phase == Phase::Draining {
+                cancel.cancel();
+            }
+        })
+        .unwrap();
+
+        assert_eq!(measurement.outcomes().total(), 2, "{:?}", measurement.outcomes());
+    }
 }

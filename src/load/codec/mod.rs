@@ -1,17 +1,16 @@
 //! The codec turns the bytes of an HTTP/1.1 connection into answers: bytes in, events out, nothing else.
 //!
 //! It does no I/O and keeps no body, so it can be fed anything in any pieces: the same bytes give the same result
-//! however they are split. Framing that two readers could understand differently is refused (RFC 9112, section 6.3).
+//! however they are split.
 
-use std::mem::MaybeUninit;
+mod chunk;
+mod head;
 
-use httparse::{Header, ParserConfig, Response, Status};
+use self::chunk::ChunkState;
+use self::head::{Framing, Head, parse_head};
 
 /// All heads of one answer, interim answers included; as much as browsers accept is generous for a service.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// More header lines than any real service sends.
-const MAX_HEADERS: usize = 256;
 
 /// All trailers of one answer, and the size line of one chunk with its extensions.
 const MAX_CHUNK_META_BYTES: usize = 16 * 1024;
@@ -66,34 +65,6 @@ enum State {
     Sized(u64),
     Chunked(ChunkState, usize),
     UntilClose,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum ChunkState {
-    Size { value: u64, has_digits: bool },
-    Extension { value: u64 },
-    SizeLineFeed { value: u64 },
-    Data(u64),
-    DataReturn,
-    DataLineFeed,
-    TrailerStart,
-    Trailer,
-    TrailerLineFeed,
-    LastLineFeed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    Sized(u64),
-    Chunked,
-    UntilClose,
-}
-
-#[derive(Debug)]
-struct Head {
-    status: u16,
-    framing: Framing,
-    keeps_alive: bool,
 }
 
 impl Decoder {
@@ -214,7 +185,7 @@ impl Decoder {
         self.state = match head.framing {
             _ if has_no_body => State::Sized(0),
             Framing::Sized(length) => State::Sized(length),
-            Framing::Chunked => State::Chunked(ChunkState::Size { value: 0, has_digits: false }, 0),
+            Framing::Chunked => State::Chunked(ChunkState::START, 0),
             Framing::UntilClose => {
                 self.keeps_alive = false;
                 State::UntilClose
@@ -251,118 +222,6 @@ impl Decoder {
         self.state = State::Chunked(chunk, meta_bytes);
         Ok(None)
     }
-}
-
-impl ChunkState {
-    /// Returns the state after one byte outside chunk data; line ends are CRLF, as a lone LF could hide a chunk.
-    fn after(self, byte: u8) -> Result<Self, Malformed> {
-        Ok(match (self, byte) {
-            (Self::Size { value, has_digits: true } | Self::Extension { value }, b'\r') => {
-                Self::SizeLineFeed { value }
-            }
-            (Self::Size { value, has_digits: true }, b';' | b' ' | b'\t') => Self::Extension { value },
-            (Self::Size { value, .. }, digit) => {
-                let digit = char::from(digit).to_digit(16).ok_or(Malformed::Chunk)?;
-                let shifted = value.checked_mul(16).ok_or(Malformed::Chunk)?;
-                Self::Size { value: shifted | u64::from(digit), has_digits: true }
-            }
-            (Self::SizeLineFeed { value: 0 }, b'\n') => Self::TrailerStart,
-            (Self::SizeLineFeed { value }, b'\n') => Self::Data(value),
-            (Self::DataReturn, b'\r') => Self::DataLineFeed,
-            (Self::DataLineFeed, b'\n') => Self::Size { value: 0, has_digits: false },
-            (Self::TrailerStart, b'\r') => Self::LastLineFeed,
-            (Self::Trailer, b'\r') => Self::TrailerLineFeed,
-            (Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
-            (Self::Extension { value }, byte) if byte != b'\n' => Self::Extension { value },
-            (Self::TrailerStart | Self::Trailer, byte) if byte != b'\n' => Self::Trailer,
-            _ => return Err(Malformed::Chunk),
-        })
-    }
-}
-
-/// Returns the head and its length, or `None` where it is not complete.
-fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
-    // Left uninitialised: clearing 10 KiB would cost as much as parsing a usual head.
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-    let mut response = Response::new(&mut []);
-    let parsed =
-        ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
-    let length = match parsed {
-        Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return Ok(None),
-        Err(_) => return Err(Malformed::Head),
-    };
-    let (Some(status), Some(minor)) = (response.code, response.version) else {
-        return Err(Malformed::Head);
-    };
-    let fields = Fields::of(response.headers)?;
-    let framing = fields.framing(minor)?;
-    let keeps_alive = !fields.says_close && (minor == 1 || fields.says_keep_alive);
-    Ok(Some((Head { status, framing, keeps_alive }, length)))
-}
-
-/// The header fields that decide about framing.
-#[derive(Debug, Default)]
-struct Fields {
-    content_length: Option<u64>,
-    is_chunked: bool,
-    says_close: bool,
-    says_keep_alive: bool,
-}
-
-impl Fields {
-    fn of(headers: &[Header<'_>]) -> Result<Self, Malformed> {
-        let mut fields = Self::default();
-        for header in headers {
-            // The length sorts out nearly every other header before any comparison.
-            match header.name.len() {
-                10 if header.name.eq_ignore_ascii_case("connection") => fields.connection(header.value),
-                14 if header.name.eq_ignore_ascii_case("content-length") => {
-                    let length = content_length(header.value).ok_or(Malformed::Framing)?;
-                    if fields.content_length.replace(length).is_some() {
-                        return Err(Malformed::Framing);
-                    }
-                }
-                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    if fields.is_chunked || !header.value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                        return Err(Malformed::Framing);
-                    }
-                    fields.is_chunked = true;
-                }
-                _ => {}
-            }
-        }
-        Ok(fields)
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            self.says_close |= option.eq_ignore_ascii_case(b"close");
-            self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-
-    fn framing(&self, minor: u8) -> Result<Framing, Malformed> {
-        match (self.is_chunked, self.content_length) {
-            (true, Some(_)) => Err(Malformed::Framing),
-            // HTTP/1.0 knows no chunks: somebody between rewrote the version or the framing.
-            (true, None) if minor == 0 => Err(Malformed::Framing),
-            (true, None) => Ok(Framing::Chunked),
-            (false, Some(length)) => Ok(Framing::Sized(length)),
-            (false, None) => Ok(Framing::UntilClose),
-        }
-    }
-}
-
-fn content_length(value: &[u8]) -> Option<u64> {
-    let digits = value.trim_ascii();
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]
