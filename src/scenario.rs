@@ -215,6 +215,21 @@ impl LoadProfile {
     pub const DEFAULT_ROUNDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
 }
 
+impl fmt::Display for LoadProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pacing {
+            Pacing::OpenLoop { rate } => write!(f, "{rate} over at most {} connections", self.connections)?,
+            Pacing::ClosedLoop { ceiling } => {
+                write!(f, "{} connections in a closed loop", self.connections)?;
+                if let Some(rate) = ceiling {
+                    write!(f, " of at most {rate}")?;
+                }
+            }
+        }
+        write!(f, " for {:?} in {} rounds, after a warm-up of {:?}", self.duration, self.rounds, self.warm_up)
+    }
+}
+
 /// An absolute limit on one quantile of latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {

@@ -2,6 +2,7 @@
 //!
 //! What the system does not tell is `unknown`, which is equal to itself: two machines that tell nothing compare.
 
+use std::fmt;
 use std::fs;
 
 /// Longer names are cut; no processor's name comes near.
@@ -21,6 +22,12 @@ pub struct Machine {
     pub cpu: String,
     /// The number of processors that this process may use.
     pub cpus: u32,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, {}, {} processors", self.os, self.arch, self.cpu, self.cpus)
+    }
 }
 
 impl Machine {

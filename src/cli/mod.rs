@@ -1,9 +1,102 @@
-//! Room `cli`: the only room that prints, reads argv or knows every other.
+//! The command line: the only room that prints, reads argv or knows every other.
+//!
+//! One file a command; `session` is what a command gets from the outside, `console` the one way out to the person.
 
+mod arguments;
+mod artefacts;
+mod baseline;
+mod console;
+mod demo;
+mod demo_service;
+mod failure;
+mod gate;
+mod git;
+mod overrides;
+mod progress;
+mod publishing;
+mod remember;
+mod run;
+mod session;
+mod signals;
+mod subject;
+mod target;
+
+use std::io::Write;
 use std::process::ExitCode;
 
-/// Runs the program.
+use clap::{CommandFactory, Parser};
+
+use self::arguments::{Command, CommandLine, OutputArguments};
+use self::console::Console;
+use self::failure::Failure;
+use self::session::Session;
+use crate::ci::Environment;
+use crate::redact::Redactor;
+use crate::verdict::Exit;
+
+/// Runs the program: reads argv and the environment, does what was asked, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let line = match CommandLine::try_parse_from(arguments::without_cargo_prefix(std::env::args_os())) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are asked for and go to stdout; clap knows which is which.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::BadUsage } else { Exit::Passed };
+            return ExitCode::from(exit.code());
+        }
+    };
+    let exit = run(&line).unwrap_or_else(|failure| {
+        tell(output_of(&line), &failure);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn run(line: &CommandLine) -> Result<Exit, Failure> {
+    let session = Session::open(output_of(line), environment(), signals::cancelled_by_signal())?;
+    match &line.command {
+        None => run::run(&session, &line.run),
+        Some(Command::Run(arguments)) => run::run(&session, arguments),
+        Some(Command::Demo(arguments)) => demo::demo(&session, arguments),
+        Some(Command::Target(arguments)) => target::target(&session, arguments),
+        Some(Command::Baseline(command)) => baseline::baseline(&session, command),
+        Some(Command::DemoService { slower }) => demo_service::serve(&session, slower.as_deref()),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut CommandLine::command(), "cargo-loadgate", &mut script);
+            // A reader that went away is no reason to fail.
+            let _ = std::io::stdout().write_all(&script);
+            Ok(Exit::Passed)
+        }
+    }
+}
+
+fn output_of(line: &CommandLine) -> &OutputArguments {
+    match &line.command {
+        Some(Command::Run(arguments)) => &arguments.output,
+        Some(Command::Demo(arguments)) => &arguments.output,
+        Some(Command::Target(arguments)) => &arguments.output,
+        Some(Command::Baseline(command)) => &command.store().output,
+        Some(Command::DemoService { .. } | Command::Completions { .. }) | None => &line.run.output,
+    }
+}
+
+/// Says why there is no verdict. The redactor is made anew: the failure may have come before the session.
+fn tell(output: &OutputArguments, failure: &Failure) {
+    let console = Console::new(output, Redactor::new(session::secrets(&environment())));
+    for told in &failure.told {
+        console.error(&told.message);
+        if let Some(place) = &told.place {
+            console.place(place);
+        }
+        if let Some(help) = &told.help {
+            console.help(help);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> Environment {
+    Environment::from_pairs(std::env::vars_os())
 }

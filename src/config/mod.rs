@@ -7,6 +7,7 @@ mod cargo;
 mod file_v1;
 mod find;
 mod limits;
+mod policy;
 mod problem;
 mod scenarios;
 mod section;
@@ -16,6 +17,7 @@ mod value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
 pub use cargo::NoService;
@@ -30,7 +32,7 @@ use file_v1::{FileV1, ServiceDraft};
 use find::Found;
 
 /// One thread sends more than the default limits allow a hundred times over.
-const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN;
+pub const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 
 /// Where a run leaves its files, relative to the root.
 const DEFAULT_OUT: &str = "target/loadgate";
@@ -84,6 +86,24 @@ pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Probl
         notes,
         root: found.root,
     })
+}
+
+/// Reads a configuration that this program itself carries, as the demo does.
+///
+/// # Errors
+/// Every problem of the text, as for a file.
+pub fn built_in(text: &str) -> Result<Vec<Scenario>, Problems> {
+    let path = Path::new("built-in configuration");
+    let document = file_v1::parse_toml(path, text)?;
+    let (file, mut problems) = file_v1::read(path, text, document.as_table());
+    let limits = Limits::from_draft(&file.limits);
+    match scenarios::resolve(&file, &Overrides::default(), path, limits, &mut Vec::new()) {
+        Ok(scenarios) => problems.or_ok(scenarios),
+        Err(more) => {
+            problems.append(more);
+            Err(problems)
+        }
+    }
 }
 
 /// The part of a configuration that a pull request must not decide for itself.

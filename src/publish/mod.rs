@@ -8,8 +8,8 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::context::{PullRequestNumber, Repository};
-use crate::github::{Client, CommentOutcome, GithubError};
+use crate::context::{CommitSha, PullRequestNumber, Repository};
+use crate::github::{Client, CommentOutcome, GithubError, PullRequestFacts};
 use crate::redact::harmless;
 use crate::secret::Secret;
 
@@ -140,18 +140,36 @@ pub struct CommentPlace {
 /// Writes the one comment of this id on the pull request, and returns when that is done.
 pub fn comment(place: &CommentPlace, markdown: &str) -> Result<CommentOutcome, PublishError> {
     let client = Client::new(&place.api_url, &place.token)?;
-    let write = || {
+    finish(client.upsert_comment(&place.repository, place.number, &place.id, markdown))
+}
+
+/// Finds the pull requests whose head is a commit, and returns when the forge has answered.
+pub fn pull_requests_of(
+    api_url: &str,
+    token: &Secret,
+    repository: &Repository,
+    head: &CommitSha,
+) -> Result<Vec<PullRequestFacts>, PublishError> {
+    let client = Client::new(api_url, token)?;
+    finish(client.pull_requests_with_head(repository, head))
+}
+
+/// Runs a conversation with the forge to its end.
+///
+/// On a thread of its own: the caller may itself run on a runtime, which must not be blocked from within.
+fn finish<T: Send>(
+    conversation: impl Future<Output = Result<T, GithubError>> + Send,
+) -> Result<T, PublishError> {
+    let talk = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(PublishError::Runtime)?;
-        let outcome = client.upsert_comment(&place.repository, place.number, &place.id, markdown);
-        Ok(runtime.block_on(outcome)?)
+        Ok(runtime.block_on(conversation)?)
     };
-    // A thread of its own: the caller may itself run on a runtime, which must not be blocked from within.
     std::thread::scope(|scope| {
-        let writer = std::thread::Builder::new().name("comment".into()).spawn_scoped(scope, write);
-        let finished = writer.map_err(PublishError::Runtime)?.join();
+        let talking = std::thread::Builder::new().name("forge".into()).spawn_scoped(scope, talk);
+        let finished = talking.map_err(PublishError::Runtime)?.join();
         finished.unwrap_or_else(|_| {
             Err(PublishError::Runtime(std::io::Error::other("the connection's thread died")))
         })

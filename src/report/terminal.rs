@@ -29,6 +29,27 @@ impl Default for Style {
     }
 }
 
+/// The percentiles of the detailed distribution, as load generators usually print them.
+const SPECTRUM: [f64; 10] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
+
+/// Returns the whole latency distribution of every scenario, percentile by percentile.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
+pub fn spectrum(report: &Report) -> String {
+    let mut text = String::new();
+    for scenario in &report.scenarios {
+        let latency = scenario.measurement.merged().latency;
+        text.push_str(&format!("Latency distribution of {}\n", scenario.measurement.scenario));
+        for percentile in SPECTRUM {
+            let value = latency.value_at_percentile(percentile) as f64 / 1_000.0;
+            let value = figures::maybe_time((!latency.is_empty()).then_some(value));
+            text.push_str(&format!("  {percentile:>7.3}%  {value:>10}\n"));
+        }
+        text.push_str(&format!("  {} samples\n", latency.len()));
+    }
+    text
+}
+
 /// Returns the report as text that ends with a line feed.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {

@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# The image for other CI systems and for Kubernetes. It holds the one binary and the certificate roots, and runs as
+# nobody in particular. `docker build -t loadgate .`
+
+FROM rust:1-slim-bookworm AS build
+# Debian removes superseded versions, so a pinned one would stop building.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src ./src
+COPY benches ./benches
+RUN cargo build --release --locked --bin cargo-loadgate
+
+FROM debian:bookworm-slim
+# Debian removes superseded versions, so a pinned one would stop building.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates git \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --create-home --shell /usr/sbin/nologin loadgate
+COPY --from=build /src/target/release/cargo-loadgate /usr/local/bin/cargo-loadgate
+USER 10001
+WORKDIR /home/loadgate
+ENTRYPOINT ["/usr/local/bin/cargo-loadgate"]
+CMD ["--help"]

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds cargo-loadgate from the action's own checkout, so that what runs is exactly the commit that `uses:` pins.
+# A tool cache of the runner is used where there is one. Writes the binary's path to the step's outputs.
+set -euo pipefail
+
+source_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target_directory=${CARGO_TARGET_DIR:-${RUNNER_TOOL_CACHE:-$source_directory/target}/cargo-loadgate}
+
+if ! command -v cargo >/dev/null; then
+    echo "::error title=cargo loadgate::cargo is missing: add a step that installs Rust before this action"
+    exit 101
+fi
+
+CARGO_TARGET_DIR=$target_directory \
+    cargo build --release --locked --manifest-path "$source_directory/Cargo.toml" --bin cargo-loadgate
+
+binary=$target_directory/release/cargo-loadgate
+"$binary" --version
+printf 'binary=%s\n' "$binary" >>"$GITHUB_OUTPUT"

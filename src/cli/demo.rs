@@ -1,0 +1,269 @@
+//! `demo`: the whole story on this machine. A baseline is recorded, an unchanged version passes, a slowed one is caught.
+//!
+//! It runs the same rooms as `run`; only the configuration is built in. Where the machine is too noisy for the story
+//! to come out, the demo says so and does not claim a success.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::arguments::DemoArguments;
+use super::artefacts::{self, Artefacts};
+use super::failure::{Failure, chain};
+use super::gate::{Gate, Judged};
+use super::progress::Display;
+use super::remember;
+use super::run;
+use super::session::Session;
+use super::subject::refused;
+use crate::baseline::{DirStore, Fingerprint, Machine, Record};
+use crate::clock;
+use crate::config;
+use crate::context::Context;
+use crate::guard::{self, ClearedTarget, Inquiry, SystemResolver};
+use crate::report::{Report, ReportedTarget};
+use crate::scenario::Scenario;
+use crate::service::{self, RunningService};
+use crate::target::{Candidate, ServicePlan, Source};
+use crate::verdict::{Exit, FailOn, Verdict};
+
+/// How often the unchanged service is measured for the baseline.
+const BASELINE_RUNS: usize = 5;
+
+/// How much the slowed version is slowed.
+const SLOWDOWN: &str = "30%";
+
+/// The same as a fraction, to compare with what the baseline can see.
+const SLOWDOWN_FRACTION: f64 = 0.30;
+
+/// The configuration of the demo: what a user would write, but short.
+const CONFIGURATION: &str = r#"
+[[scenario]]
+name = "products"
+path = "/products"
+profile = { rate = 1500, connections = 64, duration = "4s", warm-up = "500ms", rounds = 5, timeout = "2s" }
+
+[gate]
+metrics = ["p50", "p90"]
+max-regression = "10%"
+confirm-after = "1s"
+"#;
+
+/// One part of the story, as it ended.
+struct Chapter {
+    report: Report,
+    written: Artefacts,
+}
+
+/// Tells the story and returns whether the gate behaved.
+pub(super) fn demo(session: &Session, arguments: &DemoArguments) -> Result<Exit, Failure> {
+    let out = match &arguments.out {
+        Some(out) => session.current_directory.join(out),
+        None => session.current_directory.join("target/loadgate/demo"),
+    };
+    let stage = Stage::set(session, out)?;
+    introduce(session);
+    stage.record_baseline()?;
+    session.console.status("Gating", "an unchanged version of the service");
+    let unchanged = stage.chapter(None, &stage.out.join("unchanged"))?;
+    session.console.status("Gating", &format!("a version that is {SLOWDOWN} slower"));
+    let slowed = stage.chapter(Some(SLOWDOWN), &stage.out)?;
+    conclude(session, &unchanged, &slowed);
+    Ok(outcome(&unchanged.report, &slowed.report))
+}
+
+/// Where the story happens.
+struct Stage<'a> {
+    session: &'a Session,
+    out: PathBuf,
+    store: DirStore,
+    scenario: Scenario,
+    machine: Machine,
+    display: Display<'a>,
+}
+
+impl<'a> Stage<'a> {
+    fn set(session: &'a Session, out: PathBuf) -> Result<Self, Failure> {
+        let baselines = out.join("baselines");
+        // An earlier demo's runs would make this one's story longer and less clear.
+        if baselines.exists() {
+            std::fs::remove_dir_all(&baselines).map_err(|error| {
+                Failure::incomplete(format!("cannot clear {}: {error}", baselines.display()), None)
+            })?;
+        }
+        artefacts::make_directory(&out)?;
+        let scenario = config::built_in(CONFIGURATION)
+            .map_err(Failure::problems)?
+            .pop()
+            .ok_or_else(|| Failure::incomplete("the built-in configuration has no scenario", None))?;
+        let display = Display::new(&session.console);
+        display.expect(BASELINE_RUNS + 2);
+        Ok(Self {
+            session,
+            store: DirStore::new(baselines),
+            out,
+            scenario,
+            machine: Machine::read(),
+            display,
+        })
+    }
+
+    fn start(&self, slower: Option<&str>) -> Result<(RunningService, ClearedTarget), Failure> {
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::incomplete(format!("cannot find this program's file: {error}"), None)
+        })?;
+        let mut run = vec![program.display().to_string(), "demo-service".to_owned()];
+        run.extend(slower.map(|share| format!("--slower={share}")));
+        let plan = ServicePlan {
+            build: None,
+            run,
+            ready: Some("/healthz".to_owned()),
+            ready_timeout: Duration::from_secs(10),
+            env: Vec::new(),
+            dir: self.session.current_directory.clone(),
+            log: self.out.join("service.log"),
+        };
+        let running = service::start(&plan, &self.session.inherited(), &self.session.cancel)
+            .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))?;
+        let cleared = clear(self.session, &running)?;
+        Ok((running, cleared))
+    }
+
+    fn gate<'g>(&'g self, target: &'g ClearedTarget, records: &'g [Record]) -> Gate<'g> {
+        Gate {
+            target,
+            target_kind: "loopback".to_owned(),
+            machine: self.machine.clone(),
+            commit: None,
+            records,
+            threads: config::DEFAULT_THREADS,
+            cancel: &self.session.cancel,
+            display: &self.display,
+        }
+    }
+
+    fn record_baseline(&self) -> Result<(), Failure> {
+        self.session.console.status("Recording", &format!("a baseline of {BASELINE_RUNS} runs"));
+        let (running, cleared) = self.start(None)?;
+        let gate = self.gate(&cleared, &[]);
+        for run in 1..=BASELINE_RUNS {
+            let measurement = gate.drive(&self.scenario, &format!("baseline run {run}"))?;
+            self.stop_if_cancelled()?;
+            let record = Record {
+                measurement,
+                commit: None,
+                measured_at: clock::wall(),
+                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+                fingerprint: Fingerprint::of(&self.scenario, &self.machine, "loopback"),
+                accepted_step: None,
+            };
+            self.store.save(&record).map_err(|error| remember::failed(&error))?;
+        }
+        running.stop();
+        Ok(())
+    }
+
+    fn chapter(&self, slower: Option<&str>, out: &Path) -> Result<Chapter, Failure> {
+        let started_at = clock::wall();
+        let recall = self.store.records().map_err(|error| remember::failed(&error))?;
+        let records: Vec<Record> = recall.records.into_iter().map(|(_, record)| record).collect();
+        let (running, cleared) = self.start(slower)?;
+        let judged = self.gate(&cleared, &records).judge(&self.scenario)?;
+        running.stop();
+        self.stop_if_cancelled()?;
+        let report = self.report(started_at, &cleared, &judged);
+        let written = artefacts::write(
+            out,
+            &report,
+            cleared.evidence(),
+            std::slice::from_ref(&judged.record),
+            self.session.console.redactor(),
+        )?;
+        run::show(self.session, &report, false);
+        Ok(Chapter { report, written })
+    }
+
+    fn report(&self, started_at: jiff::Timestamp, cleared: &ClearedTarget, judged: &Judged) -> Report {
+        let target = ReportedTarget {
+            origin: cleared.origin().clone(),
+            source: cleared.source().clone(),
+            derivation: cleared.evidence().derivation(),
+        };
+        run::report(started_at, target, None, &self.machine, vec![judged], FailOn::default(), Vec::new())
+    }
+
+    fn stop_if_cancelled(&self) -> Result<(), Failure> {
+        if self.session.cancel.is_cancelled() {
+            return Err(Failure::incomplete("the demo was interrupted", None));
+        }
+        Ok(())
+    }
+}
+
+fn clear(session: &Session, running: &RunningService) -> Result<ClearedTarget, Failure> {
+    let inquiry = Inquiry {
+        context: Context::Desk,
+        candidates: vec![Candidate::on_loopback(Source::Service, running.address())],
+        production_facts: Vec::new(),
+        policy: guard::Policy::default(),
+        surroundings: session.surroundings(),
+    };
+    guard::clear(&inquiry, &SystemResolver::default()).map_err(|refusal| refused(&refusal))
+}
+
+fn introduce(session: &Session) {
+    session.console.result(
+        "cargo loadgate keeps a pull request from making an HTTP service slower.\n\
+         This demo starts a small service on this machine, records how fast it is, and then\n\
+         gates two new versions of it: one unchanged, one made slower on purpose.\n",
+    );
+}
+
+fn is_passed(report: &Report) -> bool {
+    matches!(report.verdict, Verdict::Passed | Verdict::Improved)
+}
+
+/// The gate behaved where the unchanged version passed and the slowed one was caught.
+fn outcome(unchanged: &Report, slowed: &Report) -> Exit {
+    if is_passed(unchanged) && slowed.verdict == Verdict::Regressed {
+        return Exit::Passed;
+    }
+    if is_too_noisy(unchanged) || is_too_noisy(slowed) { Exit::NoVerdict } else { Exit::CouldNotComplete }
+}
+
+/// A baseline that varies so much that it could not see the demo's slowdown says nothing about the gate.
+fn is_too_noisy(report: &Report) -> bool {
+    report.verdict == Verdict::Inconclusive
+        || report
+            .scenarios
+            .iter()
+            .flat_map(|scenario| &scenario.comparison.metrics)
+            .filter(|metric| metric.is_gated)
+            .any(|metric| metric.detectable.is_some_and(|detectable| detectable >= SLOWDOWN_FRACTION))
+}
+
+fn conclude(session: &Session, unchanged: &Chapter, slowed: &Chapter) {
+    let tell =
+        |chapter: &Chapter| format!("{} (exit {})", chapter.report.verdict, chapter.report.exit.code());
+    let conclusion = match outcome(&unchanged.report, &slowed.report) {
+        Exit::Passed => "The gate behaved: the unchanged version passed, the slowed one was caught.",
+        Exit::NoVerdict => {
+            "This machine was too noisy to tell: the five unchanged runs differ too much for the gate to see \
+             a change of 30 % beyond doubt. Close other programs and run the demo again."
+        }
+        _ => {
+            "The gate did not behave as the story promises, and noise does not explain it: please report this \
+             with the files below."
+        }
+    };
+    session.console.result(&format!(
+        "The unchanged version: {}\nThe slowed version:    {}\n{conclusion}\n\n\
+         The slowed version's reports, as a pull request would get them:\n  {}\n  {}\n  {}\n\
+         The unchanged version's reports:\n  {}",
+        tell(unchanged),
+        tell(slowed),
+        slowed.written.report_html.display(),
+        slowed.written.comment_md.display(),
+        slowed.written.report_json.display(),
+        unchanged.written.report_html.parent().unwrap_or(Path::new(".")).display(),
+    ));
+}

@@ -1,0 +1,120 @@
+//! The middle of every run: drive each scenario, judge it against what is remembered, and measure a suspicion twice.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Failure, chain};
+use super::progress::Display;
+use crate::baseline::{Fingerprint, Machine, Record};
+use crate::clock;
+use crate::compare::{self, Comparison, History};
+use crate::context::CommitSha;
+use crate::guard::ClearedTarget;
+use crate::load::{self, DriveOptions};
+use crate::measurement::Measurement;
+use crate::report::ScenarioReport;
+use crate::scenario::Scenario;
+
+/// How often a pause looks for a cancellation.
+const PAUSE_STEP: Duration = Duration::from_millis(50);
+
+/// What stays the same for all scenarios of a run.
+#[derive(Debug)]
+pub(super) struct Gate<'a> {
+    pub(super) target: &'a ClearedTarget,
+    /// What kind of target it is, for the fingerprint.
+    pub(super) target_kind: String,
+    pub(super) machine: Machine,
+    pub(super) commit: Option<CommitSha>,
+    /// What is remembered of earlier runs.
+    pub(super) records: &'a [Record],
+    pub(super) threads: NonZeroUsize,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) display: &'a Display<'a>,
+}
+
+/// One scenario, measured and judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) report: ScenarioReport,
+    /// The measurement in the form that baselines are stored in.
+    pub(super) record: Record,
+}
+
+impl Gate<'_> {
+    /// Drives one scenario and judges it; a suspected regression is measured a second time.
+    pub(super) fn judge(&self, scenario: &Scenario) -> Result<Judged, Failure> {
+        let fingerprint = Fingerprint::of(scenario, &self.machine, &self.target_kind);
+        let first = self.drive(scenario, scenario.name.as_str())?;
+        let first_comparison = self.compare(scenario, &first, &fingerprint);
+        let (measurement, comparison) = if compare::needs_confirmation(&first_comparison) {
+            self.confirm(scenario, first, first_comparison, &fingerprint)?
+        } else {
+            (first, first_comparison)
+        };
+        let record = Record {
+            measurement: measurement.clone(),
+            commit: self.commit.clone(),
+            measured_at: clock::wall(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint: fingerprint.clone(),
+            accepted_step: None,
+        };
+        let report = ScenarioReport {
+            measurement,
+            request_line: format!("{} {}", scenario.request.method().as_str(), scenario.request.path()),
+            profile_line: scenario.profile.to_string(),
+            base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
+            comparison,
+        };
+        Ok(Judged { report, record })
+    }
+
+    /// Drives one scenario, showing progress under a label.
+    pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
+        let options = DriveOptions { threads: self.threads };
+        let drawn = self.display.begin(label);
+        load::drive(self.target, scenario, &options, self.cancel, &|progress| drawn.show(&progress))
+            .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
+    }
+
+    fn compare(&self, scenario: &Scenario, head: &Measurement, fingerprint: &Fingerprint) -> Comparison {
+        compare::judge(&scenario.gate, head, &self.history(fingerprint))
+    }
+
+    fn history<'h>(&'h self, fingerprint: &'h Fingerprint) -> History<'h> {
+        History { records: self.records, fingerprint, now: clock::wall() }
+    }
+
+    fn confirm(
+        &self,
+        scenario: &Scenario,
+        first: Measurement,
+        suspicion: Comparison,
+        fingerprint: &Fingerprint,
+    ) -> Result<(Measurement, Comparison), Failure> {
+        let pause = scenario.gate.confirm_after;
+        self.display
+            .note(&format!("{} looks slower; measuring once more in {pause:?} to be sure", scenario.name));
+        if !self.pause(pause) {
+            return Ok((first, suspicion));
+        }
+        let second = self.drive(scenario, &format!("{} (confirming)", scenario.name))?;
+        let second_comparison = self.compare(scenario, &second, fingerprint);
+        Ok((second, compare::confirm(suspicion, second_comparison)))
+    }
+
+    /// Waits; returns false where the run was cancelled meanwhile.
+    fn pause(&self, pause: Duration) -> bool {
+        let end = clock::monotonic() + pause;
+        while clock::monotonic() < end {
+            if self.cancel.is_cancelled() {
+                return false;
+            }
+            std::thread::sleep(PAUSE_STEP.min(pause));
+        }
+        !self.cancel.is_cancelled()
+    }
+}

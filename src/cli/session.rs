@@ -1,0 +1,75 @@
+//! A session is what every command gets from the outside: the console, the environment, the way out, the directory.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::OutputArguments;
+use super::console::Console;
+use super::failure::{Failure, chain};
+use crate::ci::Environment;
+use crate::guard::Surroundings;
+use crate::redact::Redactor;
+use crate::secret::Secret;
+
+/// Variables whose values must never be shown.
+const SECRET_VARIABLES: [&str; 4] =
+    ["GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
+
+/// What a command gets from the outside.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) console: Console,
+    pub(super) environment: Environment,
+    pub(super) cancel: CancellationToken,
+    pub(super) current_directory: PathBuf,
+}
+
+impl Session {
+    /// Opens a session for a command with the given output flags.
+    pub(super) fn open(
+        output: &OutputArguments,
+        environment: Environment,
+        cancel: CancellationToken,
+    ) -> Result<Self, Failure> {
+        let current_directory = std::env::current_dir().map_err(|error| {
+            Failure::usage(
+                format!("cannot tell the current directory: {}", chain(&error)),
+                "change to the directory of the project",
+            )
+        })?;
+        let redactor = Redactor::new(secrets(&environment));
+        Ok(Self { console: Console::new(output, redactor), environment, cancel, current_directory })
+    }
+
+    /// Returns the token for the forge, where the environment holds one.
+    pub(super) fn forge_token(&self) -> Option<Secret> {
+        self.variable("GITHUB_TOKEN").map(|token| Secret::new(token.to_owned()))
+    }
+
+    /// Returns which variables would change whom the program talks to.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings::observe(|name| self.variable(name).is_some())
+    }
+
+    /// Returns the environment for a child process.
+    pub(super) fn inherited(&self) -> Vec<(OsString, OsString)> {
+        self.environment.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Returns a variable that is set, is UTF-8 and is not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// Returns the secrets that the environment holds.
+pub(super) fn secrets(environment: &Environment) -> Vec<Secret> {
+    SECRET_VARIABLES
+        .iter()
+        .filter_map(|name| environment.get(name))
+        .filter(|value| !value.is_empty())
+        .map(|value| Secret::new(value.to_owned()))
+        .collect()
+}

@@ -1,0 +1,217 @@
+//! The subject is what a run is about: a preview that CI names, a service that we start, or one that already listens.
+//!
+//! It is chosen once, from the settings and the environment, and says of itself what `guard` must be asked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::failure::{Failure, chain};
+use super::session::Session;
+use crate::ci::{self, Reading};
+use crate::config::{NoService, ServiceChoice, Settings};
+use crate::context::{CommitSha, Context};
+use crate::guard::{self, ClearedTarget, Inquiry, Refusal, SystemResolver};
+use crate::publish;
+use crate::scenario::Scenario;
+use crate::service::{self, BuildOutput, RunningService};
+use crate::target::{Candidate, ServicePlan, Source};
+use crate::verdict::Exit;
+
+/// What a run is about.
+#[derive(Debug)]
+pub(super) struct Subject {
+    kind: Kind,
+    pub(super) reading: Reading,
+    candidates: Vec<Candidate>,
+    policy: guard::Policy,
+    running: Option<RunningService>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A preview deployment that CI names.
+    Preview,
+    /// A service that this run builds and starts.
+    Service(ServicePlan),
+    /// A service that already listens on loopback.
+    Local(u16),
+}
+
+impl Subject {
+    /// Chooses what the run is about.
+    pub(super) fn choose(session: &Session, settings: &Settings) -> Result<Self, Failure> {
+        let reading =
+            ci::read(&session.environment).map_err(|error| Failure::usage(chain(&error), error.help()))?;
+        let kind = match (settings.local, reading.candidates.is_empty(), &settings.service) {
+            (Some(port), ..) => Kind::Local(port),
+            (None, false, _) => Kind::Preview,
+            (None, true, ServiceChoice::Declared(plan) | ServiceChoice::Discovered(plan)) => {
+                Kind::Service(plan.clone())
+            }
+            (None, true, ServiceChoice::None(reason)) => return Err(nothing_to_load(reason)),
+        };
+        let policy = match kind {
+            Kind::Preview => settings.target.to_policy_for_remote(),
+            Kind::Service(_) | Kind::Local(_) => settings.target.to_policy(),
+        }
+        .map_err(Failure::problems)?;
+        let candidates = match kind {
+            Kind::Preview => reading.candidates.clone(),
+            Kind::Service(_) => Vec::new(),
+            Kind::Local(port) => {
+                vec![Candidate::on_loopback(Source::Local, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))]
+            }
+        };
+        Ok(Self { kind, reading, candidates, policy, running: None })
+    }
+
+    /// Returns whether the target is on this machine.
+    fn is_local(&self) -> bool {
+        !matches!(self.kind, Kind::Preview)
+    }
+
+    /// Returns whether the target does not exist yet, because this run starts it.
+    pub(super) fn will_start_a_service(&self) -> bool {
+        matches!(self.kind, Kind::Service(_))
+    }
+
+    /// Makes the target ready to be asked: starts the service, or finds the pull request of a deployment.
+    pub(super) fn prepare(&mut self, session: &Session, settings: &Settings) -> Result<(), Failure> {
+        match &self.kind {
+            Kind::Preview => self.find_pull_request(session),
+            Kind::Local(port) => {
+                let listener = service::check_loopback_listener(*port).map_err(|error| incomplete(&error))?;
+                self.candidates = vec![Candidate::on_loopback(Source::Local, listener)];
+                Ok(())
+            }
+            Kind::Service(plan) => {
+                let plan = plan.clone();
+                self.start(session, settings, &plan)
+            }
+        }
+    }
+
+    fn start(&mut self, session: &Session, settings: &Settings, plan: &ServicePlan) -> Result<(), Failure> {
+        super::artefacts::make_directory(&settings.out)?;
+        if let Some(build) = &plan.build {
+            session.console.status("Building", &build.join(" "));
+            service::build(plan, &session.inherited(), BuildOutput::Visible, &session.cancel)
+                .map_err(|error| incomplete(&error))?;
+        }
+        let running = service::start(plan, &session.inherited(), &session.cancel)
+            .map_err(|error| incomplete(&error))?;
+        let address = running.address();
+        session.console.status("Started", &format!("{} on {address}", plan.run.join(" ")));
+        self.candidates = vec![Candidate::on_loopback(Source::Service, address)];
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// A `deployment_status` payload does not name its pull request; the forge knows it by the deployed commit.
+    ///
+    /// The guard refuses a deployment without a pull request, so what fails here is only said.
+    pub(super) fn find_pull_request(&mut self, session: &Session) -> Result<(), Failure> {
+        let Some(pull_request) = self.reading.context.pull_request() else { return Ok(()) };
+        if pull_request.number.is_some() {
+            return Ok(());
+        }
+        let Some(token) = session.forge_token() else {
+            session.console.warning(
+                "there is no GITHUB_TOKEN in the environment to find the deployment's pull request with",
+            );
+            return Ok(());
+        };
+        let api_url = super::publishing::api_url(session);
+        match publish::pull_requests_of(api_url, &token, &pull_request.repository, &pull_request.head_sha) {
+            Ok(found) => {
+                let mut open = found.into_iter().filter(|one| one.is_open);
+                match (open.next(), open.next()) {
+                    (Some(only), None) => {
+                        let context = std::mem::replace(&mut self.reading.context, Context::Desk);
+                        self.reading.context =
+                            context.with_pull_request_number(only.number, Some(only.head_branch));
+                    }
+                    (None, _) => session.console.warning("no open pull request has the deployed commit"),
+                    (Some(_), Some(_)) => {
+                        session.console.warning("several open pull requests have the deployed commit");
+                    }
+                }
+            }
+            Err(error) => {
+                session
+                    .console
+                    .warning(&format!("cannot find the deployment's pull request: {}", chain(&error)));
+                session.console.help(&error.help());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the guard; only its yes can be loaded.
+    pub(super) fn clear(&self, session: &Session) -> Result<ClearedTarget, Failure> {
+        let cleared = guard::clear(&self.inquiry(session), &SystemResolver::default())
+            .map_err(|refusal| refused(&refusal))?;
+        session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
+        session.console.detail(&super::target::explanation(cleared.evidence()));
+        Ok(cleared)
+    }
+
+    /// Returns the question for the guard.
+    pub(super) fn inquiry(&self, session: &Session) -> Inquiry {
+        Inquiry {
+            context: self.reading.context.clone(),
+            candidates: self.candidates.clone(),
+            production_facts: self.reading.production.clone(),
+            policy: self.policy.clone(),
+            surroundings: session.surroundings(),
+        }
+    }
+
+    /// Returns the scenarios, refusing those that a remote preview's limits do not permit.
+    pub(super) fn permitted_scenarios(&self, settings: &Settings) -> Result<Vec<Scenario>, Failure> {
+        if self.is_local() {
+            return Ok(settings.scenarios.clone());
+        }
+        Ok(settings.clone().within_limits().map_err(Failure::problems)?.scenarios)
+    }
+
+    /// Returns the kind of target, as fingerprints have it.
+    pub(super) fn kind(&self, settings: &Settings) -> String {
+        if self.is_local() { "loopback".to_owned() } else { settings.target.preview_zone() }
+    }
+
+    /// Returns the commit under test: the pull request's head, else what git has checked out.
+    pub(super) fn commit(&self, session: &Session) -> Option<CommitSha> {
+        match self.reading.context.pull_request() {
+            Some(pull_request) => Some(pull_request.head_sha.clone()),
+            None => super::git::head(&session.current_directory),
+        }
+    }
+
+    /// Stops what was started; returns what should be said about it.
+    pub(super) fn stop(&mut self) -> Option<String> {
+        let mut running = self.running.take()?;
+        let died = running.exited().map(|how| format!("the service ended during the run: {how}"));
+        running.stop();
+        died
+    }
+}
+
+/// Returns the failure of a refused target: layer, fact and remedy.
+pub(super) fn refused(refusal: &Refusal) -> Failure {
+    Failure::new(Exit::Refused, refusal.to_string(), Some(refusal.help()))
+}
+
+fn nothing_to_load(reason: &NoService) -> Failure {
+    Failure::usage(
+        format!("there is nothing to load: no preview in the environment and no service: {}", reason.why),
+        format!(
+            "{}; or use --local PORT for a service that already listens, or set LOADGATE_PREVIEW_URL in an \
+             earlier step of the pull request's job",
+            reason.help
+        ),
+    )
+}
+
+fn incomplete(error: &service::ServiceError) -> Failure {
+    Failure::incomplete(chain(error), Some(error.help()))
+}

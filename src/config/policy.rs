@@ -1,0 +1,166 @@
+//! Turns what `[target]` says into the guard's policy, giving every objection of the guard its place in the file.
+
+use std::path::Path;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::file_v1::TargetTable;
+use super::problem::{Located, Problem, Problems};
+use crate::guard::{Policy, PolicyProblem, PreviewPattern, ProductionHost};
+
+/// A bundle of root certificates is smaller; a larger file is something else.
+const MAX_ROOTS_BYTES: u64 = 4 * 1024 * 1024;
+
+impl TargetTable {
+    /// Returns the policy that the table declares.
+    ///
+    /// # Errors
+    /// Every entry that the guard cannot take, and every certificate file that cannot be read.
+    pub fn to_policy(&self) -> Result<Policy, Problems> {
+        let mut problems = Problems::default();
+        let policy = Policy {
+            preview: taken(&self.preview, PreviewPattern::parse, &mut problems),
+            production: taken(&self.production, ProductionHost::parse, &mut problems),
+            networks: self.networks.iter().map(|network| network.value).collect(),
+            trusted_roots: self.read_roots(&mut problems),
+        };
+        problems.or_ok(policy)
+    }
+
+    /// Returns the policy where it is fit for a remote target.
+    ///
+    /// # Errors
+    /// As [`TargetTable::to_policy`], and everything that a remote target needs and the policy lacks.
+    pub fn to_policy_for_remote(&self) -> Result<Policy, Problems> {
+        let policy = self.to_policy()?;
+        let mut problems = Problems::default();
+        for problem in policy.problems_for_remote() {
+            problems.push(self.placed(&problem));
+        }
+        problems.or_ok(policy)
+    }
+
+    /// Returns the name of the places where previews live, for the fingerprint of measurements.
+    #[must_use]
+    pub fn preview_zone(&self) -> String {
+        let mut patterns: Vec<&str> = self.preview.iter().map(|pattern| pattern.value.as_str()).collect();
+        patterns.sort_unstable();
+        patterns.join(" ")
+    }
+
+    fn placed(&self, problem: &PolicyProblem) -> Problem {
+        let entry = match problem {
+            PolicyProblem::FixedPreview { pattern } | PolicyProblem::CoversProduction { pattern, .. } => {
+                self.preview.iter().find(|entry| entry.value == *pattern).map(|entry| &entry.place)
+            }
+            PolicyProblem::UnlistableNetwork { network } => {
+                self.networks.iter().find(|entry| entry.value == *network).map(|entry| &entry.place)
+            }
+            _ => None,
+        };
+        let message = format!("`{}`: {problem}", problem.key());
+        match entry {
+            Some(place) => Problem::at(place, message, problem.help()),
+            None => Problem::nowhere(message, problem.help()),
+        }
+    }
+
+    fn read_roots(&self, problems: &mut Problems) -> Vec<Vec<u8>> {
+        let mut roots = Vec::new();
+        for file in &self.roots {
+            match certificates(&file.value) {
+                Ok(more) => roots.extend(more),
+                Err(why) => problems.push(Problem::at(
+                    &file.place,
+                    format!("cannot read root certificates from {}: {why}", file.value.display()),
+                    "name a PEM file that holds at least one certificate",
+                )),
+            }
+        }
+        roots
+    }
+}
+
+fn taken<T>(
+    entries: &[Located<String>],
+    parse: impl Fn(&str) -> Result<T, PolicyProblem>,
+    problems: &mut Problems,
+) -> Vec<T> {
+    let mut taken = Vec::new();
+    for entry in entries {
+        match parse(&entry.value) {
+            Ok(value) => taken.push(value),
+            Err(problem) => {
+                problems.push(Problem::at(&entry.place, problem.to_string(), problem.help()));
+            }
+        }
+    }
+    taken
+}
+
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MAX_ROOTS_BYTES {
+        return Err("it is larger than 4 MiB".to_owned());
+    }
+    let found = CertificateDer::pem_file_iter(path)
+        .map_err(|error| error.to_string())?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if found.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    Ok(found.into_iter().map(|certificate| certificate.to_vec()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    fn located<T>(value: T, line: usize) -> Located<T> {
+        Located { value, place: Place { file: "loadgate.toml".into(), line, column: 1 } }
+    }
+
+    fn table(preview: &str, production: &str) -> TargetTable {
+        TargetTable {
+            preview: vec![located(preview.to_owned(), 2)],
+            production: vec![located(production.to_owned(), 3)],
+            ..TargetTable::default()
+        }
+    }
+
+    #[test]
+    fn a_good_table_is_a_policy() {
+        let policy = table("pr-{pr}.preview.example.com", "www.example.com").to_policy_for_remote().unwrap();
+
+        assert_eq!((policy.preview.len(), policy.production.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_guards_objections_get_their_line() {
+        let problems = table("*.example.com", "*").to_policy().unwrap_err();
+
+        let lines: Vec<_> = problems.0.iter().map(|one| one.place.as_ref().map(|place| place.line)).collect();
+        assert_eq!(lines, [Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn an_empty_table_is_fit_for_loopback_only() {
+        assert!(TargetTable::default().to_policy().is_ok());
+        assert_eq!(TargetTable::default().to_policy_for_remote().unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn a_root_file_without_certificates_is_a_located_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("roots.pem");
+        std::fs::write(&path, "no certificate here").unwrap();
+        let table = TargetTable { roots: vec![located(path, 5)], ..TargetTable::default() };
+
+        let problems = table.to_policy().unwrap_err();
+
+        assert!(problems.to_string().contains("loadgate.toml:5"), "{problems}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The binary as a test runs it: a scrubbed environment, a directory of its own, and what came out.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// One invocation of the built binary.
+pub(crate) struct Loadgate {
+    command: Command,
+}
+
+/// What an invocation left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Loadgate {
+    /// Prepares an invocation in a directory, with an environment that holds nothing of this machine's CI.
+    pub(crate) fn new(directory: &Path) -> Self {
+        let mut command = Command::new(binary());
+        command.current_dir(directory).env_clear().stdin(Stdio::null());
+        for kept in
+            ["PATH", "HOME", "TMPDIR", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"]
+        {
+            if let Some(value) = std::env::var_os(kept) {
+                command.env(kept, value);
+            }
+        }
+        Self { command }
+    }
+
+    pub(crate) fn arguments<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs the invocation inside a network namespace.
+    pub(crate) fn inside(mut self, namespace: &str) -> Self {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", namespace]).arg(self.command.get_program());
+        inside.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                inside.env(name, value);
+            }
+        }
+        if let Some(directory) = self.command.get_current_dir() {
+            inside.current_dir(directory);
+        }
+        self.command = inside;
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(mut self) -> Ended {
+        Ended::of(&self.command.output().expect("the binary runs"))
+    }
+
+    /// Starts it and leaves it running.
+    pub(crate) fn start(mut self) -> std::process::Child {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+}
+
+impl Ended {
+    pub(crate) fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails with everything that was said, unless the exit code is the expected one.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Returns the built binary.
+pub(crate) fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_cargo-loadgate"))
+}
+
+/// Reads a JSON file.
+#[track_caller]
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A `loadgate.toml` that gates the demo service with a short, steady load.
+pub(crate) fn demo_service_configuration() -> String {
+    format!(
+        r#"
+[service]
+run = ["{}", "demo-service"]
+ready = "/healthz"
+
+[[scenario]]
+name = "products"
+path = "/products"
+profile = {{ rate = 1000, connections = 64, duration = "2s", warm-up = "300ms", rounds = 4, timeout = "2s" }}
+
+[gate]
+metrics = ["p50"]
+max-regression = "10%"
+confirm-after = "100ms"
+"#,
+        binary().display()
+    )
+}

@@ -1,0 +1,19 @@
+//! End-to-end tests: the built binary against real services, real nginx, real network namespaces, a real image build.
+//!
+//! One module a subject. Load goes to loopback or to a namespace that the test made itself, and is bounded.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test may panic, wait, connect, look at its surroundings and say what it skips"
+)]
+
+mod bad_input;
+mod baseline;
+mod command;
+mod demo;
+mod nginx;
+mod parts;
+mod service;
+mod target;

@@ -1,0 +1,170 @@
+//! A real nginx for the tests: its own prefix and port, gone when the value is dropped.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::command::{Loadgate, json};
+use crate::parts;
+
+/// A running nginx.
+pub(crate) struct Nginx {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Nginx {
+    /// Starts nginx with server blocks; `inside` names a network namespace.
+    pub(crate) fn start(servers: &str, inside: Option<&str>) -> Option<Self> {
+        let program = parts::require("nginx")?;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let configuration = format!(
+            "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log; events {{}}\n\
+             http {{ access_log {0}/access.log; client_body_temp_path {0}/b; proxy_temp_path {0}/p; \
+             fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; keepalive_requests 1000000;\n{servers}\n}}",
+            root.display()
+        );
+        std::fs::write(root.join("nginx.conf"), configuration).unwrap();
+        let mut command = match inside {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        };
+        let child = command
+            .args(["-p", &root.display().to_string(), "-c", &root.join("nginx.conf").display().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Some(Self { child, directory })
+    }
+
+    /// Waits until the access log or the pid file shows that nginx is up.
+    pub(crate) fn wait(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.directory.path().join("pid").exists() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let mut words = String::new();
+                self.child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+                panic!("nginx ended: {status}: {words}");
+            }
+            assert!(Instant::now() < deadline, "nginx did not start");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Returns the lines of the access log.
+    pub(crate) fn access_log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
+    }
+
+    /// Returns nginx's own directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns a loopback port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn wait_for(port: u16) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on {port}");
+        std::thread::yield_now();
+    }
+}
+
+fn measure(directory: &Path, port: u16, extra: &[&str]) -> serde_json::Value {
+    let port = port.to_string();
+    let arguments = ["run", "--local", &port, "-d", "1s"].into_iter().chain(extra.iter().copied());
+    Loadgate::new(directory).arguments(arguments).run().expect(0);
+    json(&directory.join("target/loadgate/report.json"))
+}
+
+#[test]
+fn a_local_nginx_is_loaded_without_any_file() {
+    let port = free_port();
+    let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} }}");
+    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
+    nginx.wait();
+    wait_for(port);
+    let directory = tempfile::tempdir().unwrap();
+
+    let report = measure(directory.path(), port, &["-c", "8", "-H", "x-probe: yes"]);
+
+    let scenario = &report["scenarios"][0];
+    let answered = scenario["outcomes"]["2xx"].as_u64().unwrap();
+    assert!(answered > 1_000, "{report}");
+    assert_eq!(scenario["latency"]["count"].as_u64(), Some(answered), "{report}");
+    assert_eq!(report["verdict"], "no-baseline");
+    let requests = u64::try_from(nginx.access_log().lines().count()).unwrap();
+    assert!(requests >= answered, "nginx saw {requests}, the report says {answered}");
+}
+
+#[test]
+fn the_open_loop_keeps_its_rate_and_counts_every_request() {
+    let port = free_port();
+    let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} }}");
+    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
+    nginx.wait();
+    wait_for(port);
+    let directory = tempfile::tempdir().unwrap();
+
+    let report = measure(directory.path(), port, &["-R", "500"]);
+
+    let outcomes = report["scenarios"][0]["outcomes"].as_object().unwrap();
+    let total: u64 = outcomes.values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(total, 500, "{outcomes:?}");
+}
+
+#[test]
+fn redirects_are_recorded_and_never_followed() {
+    let (port, elsewhere) = (free_port(), free_port());
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{ return 302 http://127.0.0.1:{elsewhere}/; }} }}\n\
+         server {{ listen 127.0.0.1:{elsewhere}; location / {{ return 200 'production'; }} }}"
+    );
+    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
+    nginx.wait();
+    wait_for(port);
+    let directory = tempfile::tempdir().unwrap();
+
+    let report = measure(directory.path(), port, &["-c", "2"]);
+
+    let outcomes = &report["scenarios"][0]["outcomes"];
+    assert!(outcomes["3xx"].as_u64().unwrap() > 0, "{outcomes}");
+    assert!(!nginx.access_log().contains("\" 200 "), "something followed the redirect");
+}
+
+#[test]
+fn a_server_that_only_fails_never_passes() {
+    let port = free_port();
+    let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 503; }} }}");
+    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
+    nginx.wait();
+    wait_for(port);
+    let directory = tempfile::tempdir().unwrap();
+
+    let ended = Loadgate::new(directory.path())
+        .arguments(["run", "--local", &port.to_string(), "-d", "1s", "-c", "2"])
+        .run()
+        .expect(100);
+
+    assert!(ended.stdout.contains("5xx"), "{}", ended.stdout);
+}
