@@ -233,7 +233,8 @@ impl Context {
 
     /// Joins a deployment to its pull request, for payloads that do not carry the number.
     ///
-    /// What the payload did say stays as it is; a context without a pull request is returned unchanged.
+    /// The caller has seen that the pull request is open and that its head is the deployed commit. What the payload
+    /// did say stays as it is; a context without a pull request is returned unchanged.
     #[must_use]
     pub fn with_pull_request_number(
         mut self,
@@ -278,5 +279,33 @@ mod tests {
         {
             assert!(Repository::parse(hostile).is_err(), "{hostile:?} must be refused");
         }
+    }
+
+    fn deployment_context(number: Option<&str>) -> Context {
+        Context::PullRequest(Box::new(PullRequest {
+            event: PullRequestEvent::DeploymentStatus,
+            action: "created".into(),
+            repository: Repository::parse("acme/shop").unwrap(),
+            number: number.map(|text| PullRequestNumber::parse(text).unwrap()),
+            is_closed: false,
+            head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
+            head_branch: None,
+            base_branch: None,
+            is_from_fork: false,
+            deployment: None,
+        }))
+    }
+
+    #[test]
+    fn joining_fills_in_what_the_payload_did_not_say() {
+        let joined = |number| {
+            let two = PullRequestNumber::parse("2").unwrap();
+            let context = deployment_context(number).with_pull_request_number(two, Some("feat/cart".into()));
+            let pull_request = context.pull_request().unwrap().clone();
+            (pull_request.number.unwrap().value(), pull_request.head_branch.unwrap())
+        };
+
+        assert_eq!(joined(None), (2, "feat/cart".into()));
+        assert_eq!(joined(Some("1")), (1, "feat/cart".into()));
     }
 }

@@ -145,7 +145,7 @@ pub struct ServicePlan {
     pub ready: Option<String>,
     /// How long it may take to become ready.
     pub ready_timeout: Duration,
-    /// Variables that the service gets beside the inherited ones and `PORT`.
+    /// Variables that both programs get beside the inherited ones; the service gets `PORT` as well.
     pub env: Vec<(String, String)>,
     /// The directory in which both programs run.
     pub dir: PathBuf,

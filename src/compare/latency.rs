@@ -385,6 +385,30 @@ mod tests {
     }
 
     #[test]
+    fn several_gated_metrics_share_the_false_alarms() {
+        let records: Vec<Record> = (1..=3).map(|hours| stored(steady(3_000.0), hours)).collect();
+
+        let comparison = judge_against(&gate(&[Quantile::P50, Quantile::P99]), &steady(3_000.0), &records);
+
+        // Each of two at half of 1 %: t(2, 0.995) = 9.925, and 9.925 · 0.02 · √(4/3) = 0.2292: +25.8 %.
+        for quantile in [Quantile::P50, Quantile::P99] {
+            assert!(near(metric(&comparison, quantile).limit, 0.2576), "{:?}", metric(&comparison, quantile));
+        }
+    }
+
+    #[test]
+    fn a_certain_slowdown_below_the_declared_one_passes() {
+        let records: Vec<Record> = (1..=30).map(|hours| stored(steady(3_000.0), hours)).collect();
+        let mut stricter = gate(&[Quantile::P50]);
+        stricter.max_regression = 0.05;
+
+        let head = steady(3_240.0);
+
+        assert_eq!(judge_against(&gate(&[Quantile::P50]), &head, &records).verdict, Verdict::Passed);
+        assert_eq!(judge_against(&stricter, &head, &records).verdict, Verdict::Regressed);
+    }
+
+    #[test]
     fn fewer_than_three_runs_judge_nothing() {
         let records = &quiet_history()[..2];
 
@@ -448,8 +472,8 @@ mod tests {
     #[test]
     fn an_empty_or_an_odd_round_does_not_move_the_run() {
         let usual = || round(20_000, 3_000.0, 9_000.0);
-        let head =
-            measurement(vec![usual(), Round::empty(), usual(), round(20_000, 90_000.0, 91_000.0), usual()]);
+        let odd = round(20_000, 90_000.0, 91_000.0);
+        let head = measurement(vec![odd, Round::empty(), usual(), usual(), usual()]);
 
         let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
 

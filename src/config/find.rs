@@ -197,3 +197,106 @@ fn several(found: &[(ConfigSource, String)]) -> Problem {
         format!("keep one of them; {FILE_NAME} is the usual place"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes files into a directory that is a repository of its own.
+    fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    const METADATA: &str = "[workspace]\n[workspace.metadata.loadgate.limits]\nrate = 5\n";
+
+    #[test]
+    fn the_nearest_file_upward_is_found() {
+        let dir =
+            repository(&[("loadgate.toml", "# root"), ("shop/loadgate.toml", "# shop"), ("shop/src/x", "")]);
+
+        let found = find(&dir.path().join("shop/src"), None).unwrap();
+
+        assert_eq!(found.source, ConfigSource::File(dir.path().join("shop/loadgate.toml")));
+        assert_eq!((found.root, found.text), (dir.path().join("shop"), "# shop".to_owned()));
+    }
+
+    #[test]
+    fn a_file_outside_the_repository_is_not_looked_at() {
+        let outer = repository(&[("loadgate.toml", ""), ("inner/.git/HEAD", ""), ("inner/src/x", "")]);
+
+        let found = find(&outer.path().join("inner/src"), None).unwrap();
+
+        assert_eq!(found.source, ConfigSource::Defaults);
+    }
+
+    #[test]
+    fn metadata_of_the_workspace_holds_in_its_members() {
+        let dir = repository(&[("Cargo.toml", METADATA), ("shop/Cargo.toml", "[package]\nname = \"shop\"")]);
+
+        let found = find(&dir.path().join("shop"), None).unwrap();
+
+        assert_eq!(found.source, ConfigSource::WorkspaceMetadata(dir.path().join("Cargo.toml")));
+        assert_eq!(found.root, dir.path());
+    }
+
+    #[test]
+    fn metadata_of_another_package_does_not_hold() {
+        let package = "[package]\nname = \"shop\"\n[package.metadata.loadgate]\n";
+        let dir = repository(&[("Cargo.toml", "[workspace]"), ("shop/Cargo.toml", package)]);
+
+        let here = find(&dir.path().join("shop"), None).unwrap();
+        let above = find(dir.path(), None).unwrap();
+        let selected = find(dir.path(), Some(&dir.path().join("shop/Cargo.toml"))).unwrap();
+
+        assert_eq!(here.source, ConfigSource::PackageMetadata(dir.path().join("shop/Cargo.toml")));
+        assert_eq!(above.source, ConfigSource::Defaults);
+        assert_eq!(selected.source, here.source);
+    }
+
+    #[test]
+    fn a_file_and_metadata_together_are_refused_by_both_names() {
+        let dir = repository(&[("Cargo.toml", METADATA), ("loadgate.toml", "")]);
+
+        let said = find(dir.path(), None).unwrap_err().to_string();
+
+        let (file, manifest) = (dir.path().join("loadgate.toml"), dir.path().join("Cargo.toml"));
+        let both = format!("{} and [workspace.metadata.loadgate] in {}", file.display(), manifest.display());
+        assert!(said.starts_with(&format!("error: there are several configurations: {both}\n")), "{said}");
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_as_text_are_named() {
+        let dir = repository(&[
+            ("dir/loadgate.toml/x", ""),
+            ("binary/loadgate.toml", ""),
+            ("huge/loadgate.toml", ""),
+        ]);
+        std::fs::write(dir.path().join("binary/loadgate.toml"), b"# caf\xe9").unwrap();
+        std::fs::write(dir.path().join("huge/loadgate.toml"), " ".repeat(1024 * 1024 + 1)).unwrap();
+
+        for (name, expected) in [
+            ("dir", "is a directory"),
+            ("binary", "is not UTF-8 (at byte 5)"),
+            ("huge", "is larger than 1 MiB"),
+        ] {
+            let said = find(&dir.path().join(name), None).unwrap_err().to_string();
+            assert!(said.contains("loadgate.toml") && said.contains(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_broken_manifest_is_placed() {
+        let dir = repository(&[("Cargo.toml", "[package]\nname = = 1")]);
+
+        let said = find(dir.path(), None).unwrap_err().to_string();
+
+        assert!(said.contains("Cargo.toml:2:"), "{said}");
+    }
+}

@@ -106,3 +106,73 @@ fn above(scenario: &Scenario, key: &str, asked: &str, limit: &str) -> Problem {
         format!("lower it, or raise `{key}` in [limits] in a reviewed change"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FILE_NAME, Overrides, load};
+
+    fn settings(config: &str) -> Settings {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), config).unwrap();
+        let overrides = Overrides { local: Some(1), ..Overrides::default() };
+        load(dir.path(), &overrides).unwrap()
+    }
+
+    fn scenario(name: &str, profile: &str) -> String {
+        format!("[[scenario]]\nname = \"{name}\"\nprofile = {{ {profile} }}\n")
+    }
+
+    #[test]
+    fn load_up_to_the_limits_is_allowed() {
+        let config = scenario("a", "rate = 200, connections = 32, duration = \"290s\", warm-up = \"10s\"");
+
+        assert_eq!(check_limits(&settings(&config)), Problems::default());
+    }
+
+    #[test]
+    fn load_beyond_a_limit_is_named_with_the_limit() {
+        for (profile, expected) in [
+            ("rate = 201", "scenario `a` asks for rate 201/s, the limit is 200/s"),
+            ("rate = 20, connections = 33", "scenario `a` asks for connections 33, the limit is 32"),
+            ("connections = 33", "scenario `a` asks for connections 33, the limit is 32"),
+            (
+                "duration = \"300s\", warm-up = \"1s\"",
+                "scenario `a` asks for duration 301s, the limit is 300s",
+            ),
+        ] {
+            let problems = check_limits(&settings(&scenario("a", profile)));
+
+            assert_eq!(problems.0.iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), [expected]);
+            assert!(problems.0[0].help.contains("in [limits] in a reviewed change"));
+        }
+    }
+
+    #[test]
+    fn scenarios_share_the_limit_of_time() {
+        let half = "duration = \"150s\", warm-up = \"0s\"";
+        let two = scenario("a", half) + &scenario("b", half);
+        let three = two.clone() + &scenario("c", "duration = \"1s\", warm-up = \"0s\"");
+
+        assert!(check_limits(&settings(&two)).is_empty());
+        assert_eq!(
+            check_limits(&settings(&three)).0[0].message,
+            "all scenarios together take 301s, warm-ups included; the limit is 300s"
+        );
+    }
+
+    #[test]
+    fn a_closed_loop_gets_the_limits_rate_as_its_ceiling() {
+        let settings = settings(&(scenario("a", "connections = 5") + &scenario("b", "rate = 5")))
+            .within_limits()
+            .unwrap();
+
+        let pacing: Vec<Pacing> = settings.scenarios.iter().map(|scenario| scenario.profile.pacing).collect();
+        let rate = |requests| Rate::per_second(requests).unwrap();
+        assert_eq!(
+            pacing,
+            [Pacing::ClosedLoop { ceiling: Some(rate(200.0)) }, Pacing::OpenLoop { rate: rate(5.0) }]
+        );
+    }
+}

@@ -198,7 +198,7 @@ fn choose_service(
         Err(why) => return ServiceChoice::None(NoService { why, help }),
     };
     let selection =
-        cargo::Selection { package: overrides.package.as_deref(), workspace: overrides.workspace };
+        cargo::Selection { manifest, package: overrides.package.as_deref(), workspace: overrides.workspace };
     match cargo::discover(&metadata, selection, log) {
         Ok(plan) => {
             notes.push(format!(
@@ -229,4 +229,259 @@ fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
         path.value = root.join(&path.value);
     }
     target
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::scenario::{Pacing, Quantile, Rate};
+
+    /// A repository with one `loadgate.toml`.
+    fn project(config: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), config).unwrap();
+        dir
+    }
+
+    fn load_with(config: &str, overrides: &Overrides) -> Result<Settings, Problems> {
+        load(project(config).path(), overrides)
+    }
+
+    fn rate(requests: f64) -> Rate {
+        Rate::per_second(requests).unwrap()
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_documented_defaults() {
+        let settings = load_with("", &Overrides::default()).unwrap();
+
+        let [scenario] = settings.scenarios.as_slice() else { panic!("one scenario") };
+        let profile = &scenario.profile;
+        assert_eq!((scenario.name.as_str(), scenario.request.path()), ("root", "/"));
+        assert_eq!((profile.pacing, profile.connections.get()), (Pacing::ClosedLoop { ceiling: None }, 10));
+        assert_eq!((profile.duration.as_secs(), profile.warm_up.as_secs(), profile.rounds.get()), (30, 5, 5));
+        assert_eq!(scenario.gate.metrics, [Quantile::P50, Quantile::P99]);
+        assert_eq!((scenario.gate.max_regression, scenario.gate.max_error_rate), (0.10, 0.01));
+        assert_eq!((settings.limits.rate, settings.limits.connections.get()), (rate(200.0), 32));
+        assert_eq!(settings.limits.duration, Duration::from_secs(300));
+        assert_eq!(settings.notes, ["no scenario is configured: loads GET / as `root`"]);
+    }
+
+    #[test]
+    fn a_directory_without_any_configuration_can_load_a_local_port() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        let overrides =
+            Overrides { local: Some(8080), connections: NonZeroU32::new(3), ..Overrides::default() };
+
+        let settings = load(dir.path(), &overrides).unwrap();
+
+        assert_eq!((settings.source, settings.local), (ConfigSource::Defaults, Some(8080)));
+        assert_eq!(settings.scenarios[0].profile.connections.get(), 3);
+        assert!(matches!(settings.service, ServiceChoice::None(_)));
+    }
+
+    #[test]
+    fn without_service_and_without_cargo_the_reason_is_told() {
+        let settings = load_with("", &Overrides::default()).unwrap();
+
+        assert_eq!(settings.service.plan().unwrap_err().why, "there is no [service] and no Cargo.toml");
+    }
+
+    #[test]
+    fn a_rate_means_open_loop_and_its_connections_come_from_the_limits() {
+        let config = "[limits]\nconnections = 7\n[[scenario]]\nname = \"a\"\nprofile = { rate = 50 }\n\
+                      [[scenario]]\nname = \"b\"\nprofile = { connections = 4 }\n";
+
+        let settings = load_with(config, &Overrides::default()).unwrap();
+
+        let profiles: Vec<_> =
+            settings.scenarios.iter().map(|s| (s.profile.pacing, s.profile.connections.get())).collect();
+        assert_eq!(
+            profiles,
+            [(Pacing::OpenLoop { rate: rate(50.0) }, 7), (Pacing::ClosedLoop { ceiling: None }, 4)]
+        );
+    }
+
+    #[test]
+    fn flags_hold_for_every_scenario() {
+        let config = "[[scenario]]\nname = \"a\"\nheaders = { Accept = \"text/html\", x-a = \"1\" }\n[[scenario]]\nname = \"b\"\n";
+        let overrides = Overrides {
+            rate: Some(rate(20.0)),
+            duration: Some(Duration::from_secs(6)),
+            headers: vec!["accept: text/plain".to_owned()],
+            fail_on: vec!["inconclusive".to_owned()],
+            ..Overrides::default()
+        };
+
+        let settings = load_with(config, &overrides).unwrap();
+
+        for scenario in &settings.scenarios {
+            assert_eq!(scenario.profile.pacing, Pacing::OpenLoop { rate: rate(20.0) });
+            assert_eq!((scenario.profile.duration.as_secs(), scenario.profile.warm_up.as_secs()), (6, 2));
+            assert!(scenario.gate.fail_on.inconclusive);
+        }
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            settings.scenarios[0].request.headers(),
+            [header("x-a", "1"), header("accept", "text/plain")]
+        );
+        assert_eq!(settings.notes[0], "warm-up of `a` shortened to 2.0s, a third of its duration");
+    }
+
+    #[test]
+    fn a_scenarios_own_gate_replaces_key_by_key() {
+        let config = "[gate]\nmax-regression = \"5%\"\nmetrics = [\"p90\"]\n[[scenario]]\nname = \"a\"\ngate = { max-regression = \"20%\" }\n";
+
+        let settings = load_with(config, &Overrides::default()).unwrap();
+
+        let gate = &settings.scenarios[0].gate;
+        assert_eq!((gate.max_regression, gate.metrics.as_slice()), (0.2, [Quantile::P90].as_slice()));
+    }
+
+    #[test]
+    fn only_the_named_scenarios_run() {
+        let config = "[[scenario]]\nname = \"browse\"\n[[scenario]]\nname = \"buy\"\n";
+        let only = |name: &str| Overrides { scenarios: vec![name.to_owned()], ..Overrides::default() };
+
+        let settings = load_with(config, &only("buy")).unwrap();
+        let problems = load_with(config, &only("brwose")).unwrap_err();
+
+        assert_eq!(settings.scenarios.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["buy"]);
+        assert_eq!(
+            problems.to_string(),
+            "error: there is no scenario named \"brwose\"\n  help: did you mean `browse`?"
+        );
+    }
+
+    #[test]
+    fn problems_of_file_and_flags_are_told_together_and_no_header_value_is_shown() {
+        let config = "[limits]\nrate = 0\n[[scenario]]\nname = \"a\"\npath = \"//www.example.com\"\nheaders = { Host = \"canary\" }\n";
+        let overrides = Overrides {
+            headers: vec!["canary".to_owned(), "Host: canary".to_owned()],
+            ..Overrides::default()
+        };
+
+        let problems = load_with(config, &overrides).unwrap_err();
+
+        let said = problems.to_string();
+        assert_eq!(problems.0.len(), 4, "{said}");
+        assert!(said.contains("--> loadgate.toml:5:8") && said.contains("a --header has no ':'"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+
+    #[test]
+    fn impossible_flags_are_refused() {
+        let flags = Overrides {
+            local: Some(0),
+            duration: Some(Duration::ZERO),
+            timeout: Some(Duration::ZERO),
+            connections: NonZeroU32::new(u32::MAX),
+            threads: Some(NonZeroUsize::MAX),
+            fail_on: vec!["everything".to_owned()],
+            ..Overrides::default()
+        };
+
+        let problems = load_with("", &flags).unwrap_err();
+
+        let flags: Vec<&str> = problems.0.iter().filter_map(|p| p.message.split([' ', ':']).next()).collect();
+        assert_eq!(flags, ["--fail-on", "--local", "--duration", "--timeout", "--connections", "--threads"]);
+    }
+
+    #[test]
+    fn a_header_of_the_file_that_cannot_be_sent_is_placed() {
+        let said = load_with(
+            "[[scenario]]\nname = \"a\"\n[scenario.headers]\nHost = \"x\"\n",
+            &Overrides::default(),
+        );
+
+        assert!(said.unwrap_err().to_string().contains("--> loadgate.toml:4:8"));
+    }
+
+    #[test]
+    fn a_body_is_read_from_the_project_and_nowhere_else() {
+        let config =
+            |path: &str| format!("[[scenario]]\nname = \"a\"\nmethod = \"POST\"\nbody-file = {path:?}\n");
+        let dir = project(&config("body.bin"));
+        std::fs::write(dir.path().join("body.bin"), b"\xff\x00body").unwrap();
+
+        let settings = load(dir.path(), &Overrides::default()).unwrap();
+
+        assert_eq!(settings.scenarios[0].request.body(), b"\xff\x00body");
+        for (hostile, expected) in [
+            ("/etc/hostname", "outside the project"),
+            ("../..", "outside the project"),
+            ("none", "cannot read"),
+            (".git", "is a directory"),
+        ] {
+            std::fs::write(dir.path().join(FILE_NAME), config(hostile)).unwrap();
+            let said = load(dir.path(), &Overrides::default()).unwrap_err().to_string();
+            assert!(said.contains(expected) && said.contains("--> loadgate.toml:4:13"), "{said}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_those_of_flags_to_the_current_directory() {
+        let dir = project(
+            "[service]\nrun = [\"./serve\"]\ndir = \"app\"\n[target]\nroots = [\"ca.pem\"]\n[baseline]\nstore = \"dir:kept\"\n",
+        );
+        let below = dir.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let overrides = Overrides { out: Some("results".into()), ..Overrides::default() };
+
+        let settings = load(&below, &overrides).unwrap();
+
+        assert_eq!(settings.out, below.join("results"));
+        assert_eq!(settings.baseline.dir, dir.path().join("kept"));
+        assert_eq!(settings.target.roots[0].value, dir.path().join("ca.pem"));
+        let plan = settings.service.plan().unwrap();
+        assert_eq!((&plan.dir, &plan.log), (&dir.path().join("app"), &below.join("results/service.log")));
+    }
+
+    #[test]
+    fn metadata_of_a_manifest_is_read_with_its_places() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        let manifest = "[workspace]\n\n[workspace.metadata.loadgate.limits]\nrate = 0\n";
+        std::fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+
+        let said = load(dir.path(), &Overrides::default()).unwrap_err().to_string();
+
+        assert!(said.contains("--> Cargo.toml:4:8"), "{said}");
+    }
+
+    #[test]
+    fn a_manifest_path_moves_the_search() {
+        let dir = project("[limits]\nrate = 5\n");
+        std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\n").unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let at = |path: PathBuf| Overrides { manifest_path: Some(path), ..Overrides::default() };
+
+        let settings = load(elsewhere.path(), &at(dir.path().join("Cargo.toml"))).unwrap();
+        let problems = load(elsewhere.path(), &at("none/Cargo.toml".into())).unwrap_err();
+
+        assert_eq!(settings.limits.rate, rate(5.0));
+        assert!(problems.to_string().starts_with("error: --manifest-path none/Cargo.toml: "));
+    }
+
+    #[test]
+    fn the_policy_of_another_version_is_read_alone() {
+        let source = ConfigSource::File("loadgate.toml".into());
+        let text =
+            "unknown = 1\n[target]\nproduction = [\"example.com\"]\n[limits]\nrate = 7\n[[scenario]]\n";
+
+        let policy = read_policy(&source, text).unwrap();
+
+        assert_eq!(
+            (policy.limits.rate, policy.target.production[0].value.as_str()),
+            (rate(7.0), "example.com")
+        );
+        assert!(read_policy(&source, "[limits]\nrate = 0\n").is_err());
+        assert!(read_policy(&source, "[limits]\nrates = 5\n").is_err());
+        assert_eq!(read_policy(&ConfigSource::Defaults, "").unwrap(), ReviewedPolicy::default());
+    }
 }

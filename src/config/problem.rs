@@ -118,3 +118,23 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_read_like_a_compiler_speaks() {
+        let place = Place { file: "loadgate.toml".into(), line: 3, column: 7 };
+        let problems = Problems(vec![
+            Problem::at(&place, "`rate` is 0, which is out of range", "use more"),
+            Problem::nowhere("there is no scenario named \"x\"", "the scenarios are root"),
+        ]);
+
+        assert_eq!(
+            problems.to_string(),
+            "error: `rate` is 0, which is out of range\n  --> loadgate.toml:3:7\n  help: use more\n\n\
+             error: there is no scenario named \"x\"\n  help: the scenarios are root"
+        );
+    }
+}

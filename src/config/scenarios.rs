@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Overrides;
 use super::file_v1::{
-    BodyDraft, FileV1, GateDraft, ProfileDraft, SHORTEST_DURATION, ScenarioDraft, add_fail_on,
+    BodyDraft, FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION,
+    ScenarioDraft, add_fail_on,
 };
 use super::find::read_bounded;
 use super::limits::Limits;
@@ -111,17 +112,31 @@ impl Flags {
                 }
             }
         }
-        if overrides.duration.is_some_and(|duration| duration < SHORTEST_DURATION) {
-            problems.push(Problem::nowhere(
-                "--duration is too short",
-                format!("use at least {SHORTEST_DURATION:?}"),
-            ));
-        }
-        if overrides.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            problems.push(Problem::nowhere("--timeout is zero", "use a time such as 2s"));
-        }
+        check_ranges(overrides, problems);
         Self { headers, fail_on: (!overrides.fail_on.is_empty()).then_some(fail_on) }
     }
+}
+
+/// Checks the numbers that the types of the flags leave open.
+fn check_ranges(overrides: &Overrides, problems: &mut Problems) {
+    let mut refuse = |is_wrong: bool, message: &str, help: String| {
+        if is_wrong {
+            problems.push(Problem::nowhere(message, help));
+        }
+    };
+    refuse(
+        overrides.local == Some(0),
+        "--local is 0",
+        "name the port that your service listens on".to_owned(),
+    );
+    let is_short = overrides.duration.is_some_and(|duration| duration < SHORTEST_DURATION);
+    refuse(is_short, "--duration is too short", format!("use at least {SHORTEST_DURATION:?}"));
+    let is_zero = overrides.timeout.is_some_and(|timeout| timeout.is_zero());
+    refuse(is_zero, "--timeout is zero", "use a time such as 2s".to_owned());
+    let is_crowd = overrides.connections.is_some_and(|count| count.get() > MAX_CONNECTIONS);
+    refuse(is_crowd, "--connections is too large", format!("use at most {MAX_CONNECTIONS}"));
+    let are_many = overrides.threads.is_some_and(|count| count.get() > MAX_THREADS as usize);
+    refuse(are_many, "--threads is too large", format!("use at most {MAX_THREADS}"));
 }
 
 struct Resolver<'a> {

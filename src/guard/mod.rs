@@ -175,3 +175,6 @@ impl<'a> Case<'a> {
         !candidates.is_empty() && candidates.iter().all(|candidate| candidate.source.is_loopback())
     }
 }
+
+#[cfg(test)]
+mod tests;

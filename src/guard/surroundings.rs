@@ -3,7 +3,7 @@
 //! Only their names are kept: the values may be secret, and no layer needs them.
 
 /// Makes glibc give a name another address, or complete it with another domain.
-const RESOLVER_VARIABLES: [&str; 3] = ["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"];
+const RESOLVER_VARIABLES: [&str; 2] = ["HOSTALIASES", "LOCALDOMAIN"];
 
 /// Makes most HTTP clients send requests through somebody else.
 const PROXY_VARIABLES: [&str; 6] =

@@ -38,7 +38,7 @@ pub fn markdown_text(text: &str) -> String {
             '&' => shown.push_str("&amp;"),
             '<' => shown.push_str("&lt;"),
             '>' => shown.push_str("&gt;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '~' | '|' | '$' | '!' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '|' | '$' | '!' => {
                 shown.push('\\');
                 shown.push(c);
             }
@@ -125,7 +125,7 @@ fn push_visible(shown: &mut String, text: &str) {
             '\t' => shown.push('\t'),
             '\r' => shown.push_str("\\r"),
             _ if c.is_control() && u32::from(c) < 0x100 => {
-                shown.push_str(&format!("\\x{:02x}", u32::from(c)))
+                shown.push_str(&format!("\\x{:02x}", u32::from(c)));
             }
             _ if is_deceptive(c) => shown.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
             _ => shown.push(c),
@@ -181,7 +181,7 @@ mod tests {
             markdown_text("**a** `b` <img src=x> | c"),
             "\\*\\*a\\*\\* \\`b\\` &lt;img src=x&gt; \\| c"
         );
-        assert_eq!(markdown_text("[x](y) ~~z~~ &lt;"), "\\[x\\]\\(y\\) \\~\\~z\\~\\~ &amp;lt;");
+        assert_eq!(markdown_text("[x](y) ~~z~~ &lt;"), "\\[x\\](y) \\~\\~z\\~\\~ &amp;lt;");
         assert_eq!(markdown_text("- a\n# b"), "\\- a \\#&#8203; b");
         assert_eq!(markdown_text("1. a"), "1\\. a");
         assert_eq!(markdown_text("10 % slower."), "10 % slower.");

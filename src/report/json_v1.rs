@@ -253,3 +253,58 @@ fn figure(number: Option<f64>) -> Option<f64> {
 fn fraction(number: Option<f64>) -> Option<f64> {
     number.map(|number| (number * 1e6).round() / 1e6).filter(|number| number.is_finite())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_document_of_version_1_is_pinned() {
+        let json = render(&fixture::report(Verdict::Regressed));
+
+        assert_eq!(json, include_str!("json_v1_pinned.json"), "{json}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_null() {
+        let mut report = fixture::report(Verdict::Invalid);
+        report.scenarios[0].measurement.elapsed = std::time::Duration::ZERO;
+        report.scenarios[0].measurement.generator.lag_p99_us = f64::NAN;
+        report.commit = None;
+
+        let document: Value = serde_json::from_str(&render(&report)).unwrap();
+
+        for pointer in [
+            "/commit",
+            "/scenarios/0/latency/p50_us",
+            "/scenarios/0/latency/max_us",
+            "/scenarios/0/latency/mean_us",
+            "/scenarios/0/rate/achieved",
+            "/scenarios/0/generator/lag_p99_us",
+            "/scenarios/0/baseline",
+        ] {
+            assert_eq!(document.pointer(pointer), Some(&Value::Null), "{pointer}");
+        }
+        assert_eq!(document.pointer("/scenarios/0/latency/count"), Some(&Value::from(0)));
+    }
+
+    #[test]
+    fn every_number_is_finite() {
+        let mut report = fixture::report(Verdict::Regressed);
+        for metric in &mut report.scenarios[0].comparison.metrics {
+            metric.change = Some(f64::INFINITY);
+            metric.low = Some(f64::NEG_INFINITY);
+            metric.high = Some(f64::NAN);
+            metric.base_us = Some(f64::MAX);
+        }
+
+        let document: Value = serde_json::from_str(&render(&report)).unwrap();
+
+        for key in ["change", "low", "high", "base_us"] {
+            assert_eq!(document["scenarios"][0]["metrics"][0][key], Value::Null, "{key}");
+        }
+    }
+}

@@ -361,7 +361,7 @@ mod tests {
                 "### \u{26d4} loadgate: `browse` has no valid measurement \u{2014} no request was answered\n",
             ),
         ] {
-            let markdown = render(&fixture::report(verdict)).replace("\\(", "(").replace("\\)", ")");
+            let markdown = render(&fixture::report(verdict));
 
             assert!(markdown.starts_with(headline), "{markdown}");
         }
@@ -436,7 +436,7 @@ mod tests {
 
         let markdown = render(&report);
 
-        for power in ["<img", "@octocat #", "\n## ", "**bold**", "](http", "javascript", "\u{202e}"] {
+        for power in ["<img", "@octocat #", "\n## ", "**bold**", "[a]", "javascript", "\u{202e}"] {
             assert!(!markdown.contains(power), "{power} in\n{markdown}");
         }
         assert!(markdown.contains("`` GET /`\\|<script>@octocat ``"), "{markdown}");
@@ -450,7 +450,7 @@ mod tests {
                 let verdict = if index % 3 == 0 { Verdict::Regressed } else { Verdict::Passed };
                 let mut scenario = fixture::scenario(&format!("s{index}"), verdict);
                 // Histograms are large; a few are enough.
-                if index > 40 {
+                if index > 6 {
                     scenario.measurement.rounds.clear();
                     scenario.base_latency = None;
                 }

@@ -345,6 +345,7 @@ mod tests {
     #[test]
     fn a_wrapped_command_is_no_command_either() {
         let mut report = fixture::report(Verdict::Invalid);
+        report.scenarios.clear();
         report.warnings = vec![format!("{} ::error::x", "y".repeat(60))];
 
         for width in 20..100 {

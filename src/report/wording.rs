@@ -107,10 +107,13 @@ pub(crate) fn sign(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Returns what the run means for its caller: `Exit code 100 – the gate says no: …`.
+/// Returns what the run means for its caller: `This blocks with exit code 100 – the gate says no: …`.
 pub(crate) fn consequence(exit: Exit) -> String {
-    let effect = if exit == Exit::Passed { "does not block" } else { "blocks" };
-    format!("This {effect} (exit code {}: {}).", exit.code(), exit.meaning())
+    if exit == Exit::Passed {
+        // The meaning of 0 lists every way to get it, and would contradict the headline of most.
+        return format!("This does not block (exit code {}).", exit.code());
+    }
+    format!("This blocks with exit code {} \u{2013} {}.", exit.code(), exit.meaning())
 }
 
 /// Returns how a scenario was judged, in a few words.

@@ -140,3 +140,249 @@ fn read_store(section: &Section<'_>) -> Option<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_text(text: &str) -> Result<FileV1, Problems> {
+        let file = Path::new("loadgate.toml");
+        let document = parse_toml(file, text)?;
+        let (draft, problems) = read(file, text, document.as_table());
+        problems.or_ok(draft)
+    }
+
+    fn said_of(text: &str) -> String {
+        read_text(text).map_or_else(|problems| problems.to_string(), |_| "nothing wrong".to_owned())
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let draft = read_text(include_str!("whole.toml")).unwrap();
+
+        let scenarios = draft.scenarios.unwrap();
+        assert_eq!(draft.target.preview[0].value, "pr-{pr}.preview.example.com");
+        assert_eq!(draft.target.networks[0].value.to_string(), "10.20.0.0/16");
+        assert_eq!(draft.service.unwrap().run, ["target/release/shop"]);
+        assert_eq!(scenarios[0].profile.rate, Rate::per_second(100.0).ok());
+        assert_eq!(scenarios[1].gate.max_regression, Some(0.2));
+        assert_eq!(draft.gate.budgets.unwrap()[0].limit, Duration::from_millis(250));
+        assert_eq!(draft.baseline_dir, Some("baselines".into()));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_place_and_the_nearest_word() {
+        assert_eq!(
+            said_of("[limits]\nrate = 5\n  conections = 3\n"),
+            "error: unknown key `conections` in [limits]\n  --> loadgate.toml:3:3\n  help: did you mean `connections`?"
+        );
+        assert_eq!(
+            said_of("[baseline]\n\"\\u001b[31m\" = 1"),
+            "error: unknown key `\\u{1b}[31m` in [baseline]\n  --> loadgate.toml:2:1\n  help: known keys are store"
+        );
+    }
+
+    #[test]
+    fn every_problem_of_a_file_is_told_at_once() {
+        let text = "[limits]\nrate = -1\nconnections = \"many\"\nduration = \"5 minutes\"\n[gate]\nmetrics = [\"p101\", 5]\n";
+
+        assert_eq!(
+            said_of(text),
+            "error: `rate` is -1, which is out of range\n  --> loadgate.toml:2:8\n  \
+             help: a rate must be between 0.0001 and 10000000 requests per second\n\n\
+             error: `connections` in [limits] is a string\n  --> loadgate.toml:3:15\n  help: write a whole number\n\n\
+             error: `duration` is \"5 minutes\", which is out of range\n  --> loadgate.toml:4:12\n  \
+             help: a duration must be a number and one of us, ms, s, m, h, such as 250ms, 1.5s or 5m, at most 24h\n\n\
+             error: `metrics` holds an integer, expected only strings\n  --> loadgate.toml:6:20\n  \
+             help: put the value in quotes\n\n\
+             error: `metrics` is \"p101\", which is out of range\n  --> loadgate.toml:6:12\n  \
+             help: a metric must be 'p' and a percentile above 0 and below 100, such as p50, p99 or p99.9"
+        );
+    }
+
+    #[test]
+    fn broken_toml_is_placed() {
+        let said = said_of("[limits]\nrate = = 5\n");
+
+        assert!(said.starts_with("error: invalid TOML: "), "{said}");
+        assert!(said.contains("\n  --> loadgate.toml:2:"), "{said}");
+    }
+
+    fn assert_answers(table: &[(&str, &str)]) {
+        for (text, expected) in table {
+            let said = said_of(text);
+            assert!(said.contains(expected), "{text}\n{said}");
+            assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_target_or_service_gets_its_own_answer() {
+        assert_answers(&[
+            (
+                "[target]\nplatform = { name = \"vercel\" }",
+                "`platform` is not supported yet; use preview patterns",
+            ),
+            ("[target]\nnetworks = [\"10.0.0.1\"]", "help: for this one address write \"10.0.0.1/32\""),
+            ("[target]\nnetworks = [\"10.0.0.1/8\"]", "help: write 10.0.0.0/8"),
+            ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
+            ("[target]\npreview = \"a\"", "`preview` in [target] is a string"),
+            ("target = 5", "`target` in the configuration is an integer"),
+            ("[service]\nready = \"/\"", "[service] has no `run`"),
+            ("[service]\nrun = \"cargo run\"", "write each word apart: run = [\"program\", \"argument\"]"),
+            ("[service]\nrun = []", "`run` in [service] names no program"),
+            ("[service]\nrun = [\"a\\u0000\"]", "`run` holds a NUL"),
+            ("[service]\nrun = [\"a\"]\nready = \"http://example.com\"", "it must start with '/'"),
+            ("[service]\nrun = [\"a\"]\nready-timeout = 5", "a duration in quotes"),
+            ("[service]\nrun = [\"a\"]\nenv = { PORT = \"1\" }", "`env.PORT` cannot be set"),
+            ("[service]\nrun = [\"a\"]\nenv = { LOADGATE_X = \"1\" }", "`env.LOADGATE_X` cannot be set"),
+            (
+                "[service]\nrun = [\"a\"]\nenv = { \"A=B\" = \"1\" }",
+                "`env.A=B` cannot be an environment variable",
+            ),
+            ("[service]\nrun = [\"a\"]\nenv = { A = 1 }", "`env.A` is an integer, expected a string"),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_limit_or_scenario_gets_its_own_answer() {
+        assert_answers(&[
+            ("[limits]\nrate = nan", "`rate` is NaN, which is out of range"),
+            ("[limits]\nrate = inf", "`rate` is inf, which is out of range"),
+            ("[limits]\nrate = 0", "`rate` is 0, which is out of range"),
+            ("[limits]\nconnections = 0", "`connections` is 0, which is out of range"),
+            ("[limits]\nconnections = 99999999999", "use a whole number from 1 to 60000"),
+            ("[limits]\nduration = \"0s\"", "`duration` is \"0s\", which is too short"),
+            ("[limits]\nduration = \"-5s\"", "`duration` is \"-5s\", which is out of range"),
+            ("[limits]\nduration = \"999999999999h\"", "which is out of range"),
+            ("scenario = []", "the list of scenarios is empty"),
+            ("scenario = 5", "each begun by [[scenario]]"),
+            ("[scenario]\nname = \"a\"", "`scenario` in the configuration is a table"),
+            ("[[scenario]]\npath = \"/\"", "a scenario has no `name`"),
+            ("[[scenario]]\nname = \"a/b\"", "a scenario name must be 1 to 64"),
+            ("[[scenario]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", "two scenarios are named `a`"),
+            ("[[scenario]]\nname = \"a\"\nscript = \"a.lua\"", "scripts are not supported yet"),
+            ("[[scenario]]\nname = \"a\"\nmethod = \"CONNECT\"", "method \"CONNECT\" is not allowed"),
+            (
+                "[[scenario]]\nname = \"a\"\nbody = \"x\"\nbody-file = \"y\"",
+                "both `body` and `body-file` are given",
+            ),
+            ("[[scenario]]\nname = \"a\"\nprofile = { rounds = 0 }", "`rounds` is 0, which is out of range"),
+            ("[[scenario]]\nname = \"a\"\nprofile = { warmup = \"1s\" }", "did you mean `warm-up`?"),
+            (
+                "[[scenario]]\nname = \"a\"\nprofile = { timeout = \"0s\" }",
+                "`timeout` is \"0s\", which is too short",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_gate_store_or_run_gets_its_own_answer() {
+        assert_answers(&[
+            ("[gate]\nmax-regression = 10", "`max-regression` is 10, which is no share"),
+            ("[gate]\nmax-regression = \"0%\"", "max-regression must be above 0% and at most 1000%"),
+            ("[gate]\nmax-regression = nan", "`max-regression` is NaN%, which is out of range"),
+            ("[gate]\nmax-error-rate = 1.5", "max-error-rate must be between 0% and 100%"),
+            ("[gate]\nmetrics = [\"p999\", \"p99.9\"]", "metric p99.9 is listed twice"),
+            ("[gate]\nbudget = { p0 = \"1s\" }", "above 0 and below 100"),
+            ("[gate]\nbudget = { p99 = \"0ms\" }", "which is too short"),
+            ("[gate]\nfail-on = [\"everything\"]", "unknown verdict \"everything\" in `fail-on`"),
+            ("[baseline]\nstore = \"s3://bucket\"", "stores of kind `s3` are not supported yet"),
+            ("[baseline]\nstore = \"github:baselines\"", "use \"dir:PATH\", such as \"dir:baselines\""),
+            ("[baseline]\nstore = \"dir:\"", "\"dir:\" names no store"),
+            ("[run]\nthreads = 0", "`threads` is 0, which is out of range"),
+        ]);
+    }
+
+    #[test]
+    fn values_that_may_be_secret_are_not_repeated() {
+        let said = said_of("[[scenario]]\nname = \"a\"\nheaders = \"Bearer canary\"\nbody = [\"canary\"]\n");
+
+        assert!(said.contains("`headers`") && said.contains("`body`"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+
+    #[test]
+    fn a_regression_may_be_named_because_it_always_fails() {
+        let draft = read_text("[gate]\nfail-on = [\"regression\", \"inconclusive\"]").unwrap();
+
+        assert_eq!(
+            draft.gate.fail_on.map(|fail_on| (fail_on.inconclusive, fail_on.no_baseline)),
+            Some((true, false))
+        );
+    }
+
+    #[test]
+    fn the_shipped_schema_knows_the_same_keys() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../../docs/loadgate.schema.json")).unwrap();
+        let names = |pointer: &str| -> BTreeSet<String> {
+            let properties = schema.pointer(pointer).and_then(serde_json::Value::as_object);
+            properties.unwrap_or_else(|| panic!("{pointer} is missing")).keys().cloned().collect()
+        };
+        let sections = [
+            ("/properties", keys::FILE),
+            ("/$defs/target/properties", keys::TARGET),
+            ("/$defs/service/properties", keys::SERVICE),
+            ("/$defs/limits/properties", keys::LIMITS),
+            ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/profile/properties", keys::PROFILE),
+            ("/$defs/gate/properties", keys::GATE),
+            ("/$defs/baseline/properties", keys::BASELINE),
+            ("/$defs/run/properties", keys::RUN),
+        ];
+        for (pointer, known) in sections {
+            assert_eq!(names(pointer), known.iter().map(|key| (*key).to_owned()).collect(), "{pointer}");
+        }
+        assert_eq!(names("/$defs").len(), sections.len() - 1);
+    }
+
+    fn any_toml() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(
+            [
+                keys::FILE,
+                keys::TARGET,
+                keys::SERVICE,
+                keys::LIMITS,
+                keys::SCENARIO,
+                keys::PROFILE,
+                keys::GATE,
+            ]
+            .concat(),
+        );
+        let value = prop_oneof![
+            Just("\"5m\"".to_owned()),
+            Just("[]".to_owned()),
+            Just("[\"a\", \"10.0.0.0/8\", 5, {}]".to_owned()),
+            Just("{ a = \"\\u0000\", p99 = \"1s\", \"\" = 1 }".to_owned()),
+            any::<i64>().prop_map(|number| number.to_string()),
+            any::<f64>().prop_map(|number| format!("{number:?}").replace("NaN", "nan")),
+            any::<String>().prop_map(|text| format!("{text:?}")),
+        ];
+        let line = prop_oneof![
+            word.clone().prop_map(|word| format!("[{word}]")),
+            word.clone().prop_map(|word| format!("[[{word}]]")),
+            (word.clone(), word.clone(), value.clone())
+                .prop_map(|(a, b, value)| format!("{a}.{b} = {value}")),
+            (word, value).prop_map(|(word, value)| format!("{word} = {value}")),
+            any::<String>(),
+        ];
+        prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in any_toml()) {
+            let file = Path::new("loadgate.toml");
+            if let Ok(document) = parse_toml(file, &text) {
+                let (_, problems) = read(file, &text, document.as_table());
+                let _ = problems.to_string();
+                let _ = read_policy(file, &text, document.as_table());
+            }
+        }
+    }
+}

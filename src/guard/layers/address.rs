@@ -3,12 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::receipt::RefusalCode;
-use super::super::{Case, Depth, addresses};
 use super::Statement;
+use crate::guard::receipt::RefusalCode;
+use crate::guard::{Case, Depth, addresses};
 use crate::target::Origin;
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     let Some(origin) = case.origin.clone() else { return Statement::incomplete() };
     if case.is_loopback() {
         return pin_loopback(case, &origin);
@@ -87,8 +87,8 @@ fn unresolved(origin: &Origin, why: &str) -> Statement {
 mod tests {
     use std::io;
 
-    use super::super::fixture::{self, online, veto_of};
     use super::*;
+    use crate::guard::layers::fixture::{self, online, veto_of};
     use crate::guard::{FixedResolver, Inquiry, Surroundings};
 
     fn answer(addresses: &[&str]) -> Option<RefusalCode> {

@@ -1,10 +1,10 @@
 //! L1 asks for whom the run happens: a remote target needs an open pull request that a recognised CI system vouches
 //! for. A service on this machine may be loaded by anybody who can start it.
 
-use super::super::receipt::RefusalCode;
-use super::super::{Case, policy, production_words};
 use super::Statement;
 use crate::context::{Context, Deployment, PullRequest, PullRequestEvent};
+use crate::guard::receipt::RefusalCode;
+use crate::guard::{Case, policy, production_words};
 
 const RUN_ON_PULL_REQUESTS: &str = "run on `pull_request` or `deployment_status` in GitHub Actions, or load a service on this machine \
      with [service] or --local PORT";
@@ -12,7 +12,7 @@ const RUN_ON_PULL_REQUESTS: &str = "run on `pull_request` or `deployment_status`
 /// A live site whatever its flags say: the forge publishes pages from a lasting branch.
 const PAGES_ENVIRONMENT: &str = "github-pages";
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     if case.is_loopback() {
         return Statement::proof("the target is a service on this machine");
     }
@@ -23,15 +23,15 @@ pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
             "no CI system vouches for this run",
             RUN_ON_PULL_REQUESTS,
         ),
-        Context::OtherCi { system, event } => Statement::veto(
-            RefusalCode::NoPullRequest,
-            format!(
-                "the {} job belongs to no pull request (event {:?})",
-                policy::cut(system),
-                policy::cut(event)
-            ),
-            RUN_ON_PULL_REQUESTS,
-        ),
+        Context::OtherCi { system, event } => {
+            let trigger =
+                if event.is_empty() { String::new() } else { format!(" (event {:?})", policy::cut(event)) };
+            Statement::veto(
+                RefusalCode::NoPullRequest,
+                format!("the {system} job belongs to no pull request{trigger}"),
+                RUN_ON_PULL_REQUESTS,
+            )
+        }
     }
 }
 
@@ -104,9 +104,9 @@ fn not_ready(fact: &str) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, assert_passes, assert_vetoes};
     use super::*;
     use crate::guard::Inquiry;
+    use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
 
     fn with_pull_request(change: impl FnOnce(&mut PullRequest)) -> Inquiry {
         let mut inquiry = fixture::deployed();

@@ -1,29 +1,29 @@
 //! Inquiries that the tests of the layers begin with: pull request 1 of `acme/shop`, previews under
 //! `preview.shop.test`, production `shop.test` and `www.shop.test`.
 
-use super::super::receipt::{LayerDecision, RefusalCode};
-use super::super::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
-use super::super::{Resolve, Surroundings};
 use super::Statement;
 use crate::context::{
     CommitSha, Context, Deployment, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
+use crate::guard::receipt::{LayerDecision, RefusalCode};
+use crate::guard::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
+use crate::guard::{Resolve, Surroundings};
 use crate::target::{Candidate, Source};
 
 type Ask = fn(&mut Case<'_>) -> Statement;
 
 /// A preview that a step of the job names.
-pub(in super::super) fn preview() -> Inquiry {
+pub(in crate::guard) fn preview() -> Inquiry {
     remote("pr-1.preview.shop.test")
 }
 
 /// Any remote host that a step of the job names.
-pub(in super::super) fn remote(host: &str) -> Inquiry {
+pub(in crate::guard) fn remote(host: &str) -> Inquiry {
     named(&format!("https://{host}/"))
 }
 
 /// Any text that a step of the job names.
-pub(in super::super) fn named(raw: &str) -> Inquiry {
+pub(in crate::guard) fn named(raw: &str) -> Inquiry {
     Inquiry {
         context: Context::PullRequest(Box::new(pull_request())),
         candidates: vec![Candidate { source: Source::PreviewVariable, raw: raw.into() }],
@@ -40,7 +40,7 @@ pub(in super::super) fn named(raw: &str) -> Inquiry {
 }
 
 /// A preview that a deployment names.
-pub(in super::super) fn deployed() -> Inquiry {
+pub(in crate::guard) fn deployed() -> Inquiry {
     let mut pull_request = pull_request();
     pull_request.event = PullRequestEvent::DeploymentStatus;
     pull_request.action = "created".into();
@@ -61,7 +61,7 @@ pub(in super::super) fn deployed() -> Inquiry {
 }
 
 /// A service on this machine, at a desk, without any policy.
-pub(in super::super) fn loopback() -> Inquiry {
+pub(in crate::guard) fn loopback() -> Inquiry {
     let listener = "127.0.0.1:8080".parse().unwrap();
     Inquiry {
         context: Context::Desk,
@@ -87,12 +87,12 @@ fn pull_request() -> PullRequest {
 }
 
 /// Asks one layer without the network; what earlier layers would find out is found out first.
-pub(in super::super) fn offline(ask: Ask, inquiry: &Inquiry) -> Statement {
+pub(in crate::guard) fn offline(ask: Ask, inquiry: &Inquiry) -> Statement {
     ask_one(ask, inquiry, Depth::Offline, &FixedResolver(Err(std::io::ErrorKind::Unsupported)))
 }
 
 /// Asks one layer with a resolver.
-pub(in super::super) fn online(ask: Ask, inquiry: &Inquiry, resolver: &dyn Resolve) -> Statement {
+pub(in crate::guard) fn online(ask: Ask, inquiry: &Inquiry, resolver: &dyn Resolve) -> Statement {
     ask_one(ask, inquiry, Depth::Online, resolver)
 }
 
@@ -105,20 +105,20 @@ fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) ->
     ask(&mut case)
 }
 
-pub(in super::super) fn veto_of(statement: Statement) -> Option<RefusalCode> {
+pub(in crate::guard) fn veto_of(statement: Statement) -> Option<RefusalCode> {
     let line = statement.line("");
     assert_eq!(line.decision == LayerDecision::Veto, line.remedy.is_some(), "{line:?}");
     line.code
 }
 
 #[track_caller]
-pub(in super::super) fn assert_passes(ask: Ask, inquiry: &Inquiry) {
+pub(in crate::guard) fn assert_passes(ask: Ask, inquiry: &Inquiry) {
     let statement = offline(ask, inquiry);
     assert_eq!(veto_of(statement.clone()), None, "{statement:?}");
 }
 
 #[track_caller]
-pub(in super::super) fn assert_vetoes(ask: Ask, inquiry: &Inquiry, code: RefusalCode) {
+pub(in crate::guard) fn assert_vetoes(ask: Ask, inquiry: &Inquiry, code: RefusalCode) {
     let statement = offline(ask, inquiry);
     assert_eq!(veto_of(statement.clone()), Some(code), "{statement:?} for {:?}", inquiry.candidates);
 }

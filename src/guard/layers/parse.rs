@@ -5,10 +5,10 @@
 
 use url::{Host, Url};
 
-use super::super::pattern::PreviewPattern;
-use super::super::receipt::{RefusalCode, shown};
-use super::super::{Case, policy};
 use super::Statement;
+use crate::guard::pattern::PreviewPattern;
+use crate::guard::receipt::{RefusalCode, shown};
+use crate::guard::{Case, policy};
 use crate::target::{Candidate, Origin, Scheme};
 
 /// Longer URLs are refused by many servers and proxies, and nobody reads them.
@@ -19,7 +19,7 @@ const LOOPBACK_HOSTS: [(&str, &str); 2] = [("127.0.0.1", "127.0.0.1"), ("[::1]",
 
 const WRITE_PLAINLY: &str = "write the URL plainly, as https://HOST/ with the host in lower case";
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     let Some(candidate) = case.candidate else { return Statement::incomplete() };
     let parsed = if candidate.source.is_loopback() {
         read_loopback(candidate)
@@ -145,8 +145,8 @@ fn unfit_host(url: &Url, flaw: &str) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, veto_of};
     use super::*;
+    use crate::guard::layers::fixture::{self, veto_of};
     use crate::target::Source;
 
     fn read(raw: &str) -> Result<Origin, Statement> {

@@ -1,17 +1,17 @@
 //! L5 asks whether the host is the preview of this very pull request. The default is no: only a host that matches a
 //! preview pattern as a whole, with placeholders bound to the pull request's own facts, is one.
 
-use super::super::pattern::{Placeholder, PreviewPattern, has_shape};
-use super::super::receipt::RefusalCode;
-use super::super::{Case, branch};
 use super::Statement;
 use crate::context::{Context, PullRequest, PullRequestNumber};
+use crate::guard::pattern::{Placeholder, PreviewPattern, has_shape};
+use crate::guard::receipt::RefusalCode;
+use crate::guard::{Case, branch};
 use crate::target::Origin;
 
 /// What the zone of a service on this machine is called.
 const LOOPBACK_ZONE: &str = "loopback";
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     if case.is_loopback() {
         case.zone = Some(LOOPBACK_ZONE.into());
         return Statement::silence("a service on this machine needs no preview pattern");
@@ -137,9 +137,9 @@ fn explain<'p>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, assert_passes, assert_vetoes};
     use super::*;
     use crate::guard::Inquiry;
+    use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
 
     fn inquiry(host: &str, patterns: &[&str], branch: Option<&str>) -> Inquiry {
         let mut inquiry = fixture::remote(host);

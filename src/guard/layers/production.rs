@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::super::pattern::{Placeholder, PreviewPattern};
-use super::super::policy::Policy;
-use super::super::receipt::RefusalCode;
-use super::super::{Case, Inquiry, production_words};
 use super::Statement;
+use crate::guard::pattern::{Placeholder, PreviewPattern};
+use crate::guard::policy::Policy;
+use crate::guard::receipt::RefusalCode;
+use crate::guard::{Case, Inquiry, production_words};
 
 const LOAD_A_PREVIEW: &str = "load a preview of the pull request instead; production is never loaded";
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     if case.is_loopback() {
         return Statement::silence("a loopback address is nobody's production host");
     }
@@ -86,14 +86,14 @@ fn outside_zone<'h>(pattern: &PreviewPattern, host: &'h str) -> Option<&'h str> 
 }
 
 fn production_hosts(inquiry: &Inquiry) -> BTreeSet<&str> {
-    let listed = inquiry.policy.production.iter().map(super::super::ProductionHost::as_str);
+    let listed = inquiry.policy.production.iter().map(crate::guard::ProductionHost::as_str);
     listed.chain(inquiry.production_facts.iter().map(|fact| fact.host.as_str())).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, assert_passes, assert_vetoes};
     use super::*;
+    use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
     use crate::target::ProductionFact;
 
     #[test]

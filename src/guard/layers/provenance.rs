@@ -2,12 +2,12 @@
 //!
 //! Two sources that agree are one; two that differ are none.
 
-use super::super::Case;
-use super::super::receipt::{RefusalCode, shown};
 use super::Statement;
+use crate::guard::Case;
+use crate::guard::receipt::{RefusalCode, shown};
 use crate::target::{Candidate, Source};
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     let inquiry = case.inquiry;
     let Some(chosen) = choose(&inquiry.candidates) else {
         return Statement::veto(
@@ -51,8 +51,8 @@ fn names_the_same(one: &Candidate, other: &Candidate) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, assert_passes, assert_vetoes};
     use super::*;
+    use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
     use crate::guard::{Inquiry, Policy};
 
     fn named_twice(second: &str) -> Inquiry {

@@ -1,11 +1,11 @@
 //! L9 states what binds the connection: pinned addresses only, no redirects, no proxies, and the trust roots of the
 //! system and the policy alone. What is sent is bound by the types of `request` and `load`.
 
-use super::super::Case;
-use super::super::receipt::RefusalCode;
 use super::Statement;
+use crate::guard::Case;
+use crate::guard::receipt::RefusalCode;
 
-pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
+pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     let surroundings = &case.inquiry.surroundings;
     if let Some(variable) = surroundings.trust.first().filter(|_| !case.is_loopback()) {
         return Statement::veto(
@@ -29,8 +29,8 @@ pub(in super::super) fn ask(case: &mut Case<'_>) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, assert_passes, assert_vetoes};
     use super::*;
+    use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
     use crate::guard::{Inquiry, Surroundings};
 
     fn with_variable(variable: &str, inquiry: Inquiry) -> Inquiry {

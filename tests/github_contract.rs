@@ -1,0 +1,246 @@
+//! The GitHub room against a stateful emulator, behind a proxy that checks every call against GitHub's own API
+//! description.
+//!
+//! The emulator listens on all interfaces, so everything runs in a network namespace of its own, in which there is
+//! nothing but loopback: the outer test installs and enters it, the inner one (ignored on its own) does the work.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise, in its helpers too")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cargo_loadgate::context::{CommitSha, PullRequestNumber, Repository};
+use cargo_loadgate::github::{Client, CommentChange, GithubError};
+use cargo_loadgate::secret::Secret;
+use serde_json::{Value, json};
+
+const EMULATOR: &str = "http://127.0.0.1:4001";
+const CHECKING_PROXY: &str = "http://127.0.0.1:4010";
+const API_DESCRIPTION: &str = "node_modules/@octokit/openapi/generated/api.github.com.json";
+
+/// Tells the inner test where the programs are; without it the inner test must not run.
+const INSIDE: &str = "LOADGATE_TEST_GITHUB_DOUBLE";
+
+/// The programs read a description of 13 MB before they answer.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[test]
+fn one_comment_is_created_and_edited_on_a_github_that_checks_every_call() {
+    let namespace = match (first_missing_program(), working_unshare()) {
+        (None, Some(arguments)) => arguments,
+        (missing, _) => {
+            let reason = missing.unwrap_or("a network namespace (root, or user namespaces)");
+            assert!(environment("CI").is_none_or(|ci| ci != "true"), "CI must have {reason}");
+            eprintln!("skipped: this test needs {reason}");
+            return;
+        }
+    };
+    let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("github-double");
+    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/github/setup.sh");
+    let installed = Command::new("sh").arg(setup).arg(&programs).status().unwrap();
+    assert!(installed.success(), "npm could not install the emulator");
+
+    let inside = Command::new("unshare")
+        .args(namespace)
+        .args(["--pid", "--fork", "--kill-child"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
+        .env(INSIDE, &programs)
+        .status()
+        .unwrap();
+
+    assert!(inside.success(), "the inner test failed; its output stands above");
+}
+
+#[test]
+#[ignore = "is started by the outer test, in a network namespace"]
+fn inside_the_namespace() {
+    let Some(programs) = environment(INSIDE).map(PathBuf::from) else {
+        panic!("this test opens ports on all interfaces; run the outer test instead");
+    };
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    runtime.block_on(async {
+        let double = Double::start(&programs).await;
+        let number = double.open_issue_with_comments(130).await;
+
+        create_then_edit(&double, number).await;
+        ask_for_pull_requests().await;
+
+        assert_eq!(double.request_violations(), Vec::<String>::new());
+        double.prove_that_violations_are_seen(number).await;
+    });
+}
+
+async fn create_then_edit(double: &Double, number: PullRequestNumber) {
+    let client = Client::new(CHECKING_PROXY, &Secret::new("token_of_the_tool".into())).unwrap();
+    let repository = Repository::parse("octocat/shop").unwrap();
+
+    let created = client.upsert_comment(&repository, number, "api", "first | body").await.unwrap();
+    let updated = client.upsert_comment(&repository, number, "api", "second `body` \u{1f534}").await.unwrap();
+    let other_id = client.upsert_comment(&repository, number, "web", "another comment").await.unwrap();
+
+    assert_eq!((created.change, updated.change), (CommentChange::Created, CommentChange::Updated));
+    assert_eq!(created.url, updated.url);
+    assert_eq!(other_id.change, CommentChange::Created);
+    let bodies = double.bodies_by("loadgate", number).await;
+    assert_eq!(
+        bodies,
+        [
+            "<!-- loadgate:v1 id=api -->\nsecond `body` \u{1f534}",
+            "<!-- loadgate:v1 id=web -->\nanother comment"
+        ]
+    );
+    assert_eq!(double.bodies_by("octocat", number).await.len(), 131);
+}
+
+/// The emulator does not know this call, but the proxy knows how it must look.
+async fn ask_for_pull_requests() {
+    let client = Client::new(CHECKING_PROXY, &Secret::new("token_of_the_tool".into())).unwrap();
+    let repository = Repository::parse("octocat/shop").unwrap();
+    let commit = CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap();
+
+    let found = client.pull_requests_with_head(&repository, &commit).await;
+
+    assert!(matches!(found, Err(GithubError::NotFound { .. })), "{found:?}");
+}
+
+/// The emulator and the proxy, for as long as the test runs.
+struct Double {
+    programs: PathBuf,
+    children: Vec<Child>,
+    http: reqwest::Client,
+}
+
+impl Double {
+    async fn start(programs: &Path) -> Self {
+        let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/github/seed.yaml");
+        let start = |log: &str, program: &str, arguments: &[&str]| {
+            let log = std::fs::File::create(programs.join(log)).unwrap();
+            let mut command = Command::new(format!("node_modules/.bin/{program}"));
+            command.args(arguments).current_dir(programs).stdin(Stdio::null());
+            command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+        };
+        let children = vec![
+            start(
+                "emulator.log",
+                "emulate",
+                &["start", "--service", "github", "--port", "4001", "--seed", seed.to_str().unwrap()],
+            ),
+            start(
+                "proxy.log",
+                "prism",
+                &["proxy", "-h", "127.0.0.1", "-p", "4010", API_DESCRIPTION, EMULATOR],
+            ),
+        ];
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let double = Self { programs: programs.to_owned(), children, http };
+        for url in [EMULATOR, CHECKING_PROXY] {
+            double.wait_for_answer(url).await;
+        }
+        double
+    }
+
+    async fn wait_for_answer(&self, url: &str) {
+        let deadline = deadline();
+        while self.http.get(url).send().await.is_err() {
+            assert!(is_before(deadline), "{url} does not answer: see the logs in {:?}", self.programs);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Opens an issue, which is what a pull request is for comments, with comments of somebody else.
+    async fn open_issue_with_comments(&self, comments: usize) -> PullRequestNumber {
+        let issue = self.post("/repos/octocat/shop/issues", &json!({ "title": "faster" })).await;
+        let path = format!("/repos/octocat/shop/issues/{}/comments", issue["number"]);
+        for index in 0..comments {
+            self.post(&path, &json!({ "body": format!("comment {index}") })).await;
+        }
+        self.post(&path, &json!({ "body": "<!-- loadgate:v1 id=api -->\nplanted" })).await;
+        PullRequestNumber::from_u64(issue["number"].as_u64().unwrap()).unwrap()
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.post(format!("{EMULATOR}{path}")).bearer_auth("token_of_a_person");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    async fn bodies_by(&self, login: &str, number: PullRequestNumber) -> Vec<String> {
+        let mut bodies = Vec::new();
+        for page in 1..=3 {
+            let url =
+                format!("{EMULATOR}/repos/octocat/shop/issues/{number}/comments?per_page=100&page={page}");
+            let request = self.http.get(url).bearer_auth("token_of_a_person");
+            let text = request.send().await.unwrap().text().await.unwrap();
+            let comments: Vec<Value> = serde_json::from_str(&text).unwrap();
+            let theirs = comments.iter().filter(|comment| comment["user"]["login"] == login);
+            bodies.extend(theirs.map(|comment| comment["body"].as_str().unwrap().to_owned()));
+        }
+        bodies
+    }
+
+    /// Returns what the proxy found wrong in our calls; what it finds wrong in the emulator's answers is not ours.
+    fn request_violations(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.programs.join("proxy.log")).unwrap();
+        log.lines().filter(|line| line.contains("Violation: request")).map(str::to_owned).collect()
+    }
+
+    /// Sends a wrong call and waits until the proxy says so: otherwise an empty list would prove nothing.
+    async fn prove_that_violations_are_seen(&self, number: PullRequestNumber) {
+        let url = format!("{CHECKING_PROXY}/repos/octocat/shop/issues/{number}/comments");
+        let request = self.http.post(url).bearer_auth("token_of_the_tool");
+        request.header("content-type", "application/json").body("{\"bod\":1}").send().await.unwrap();
+        let deadline = deadline();
+        while self.request_violations().is_empty() {
+            assert!(is_before(deadline), "the proxy does not report a call without a body");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn deadline() -> Instant {
+    cargo_loadgate::clock::monotonic() + PATIENCE
+}
+
+fn is_before(deadline: Instant) -> bool {
+    cargo_loadgate::clock::monotonic() < deadline
+}
+
+fn first_missing_program() -> Option<&'static str> {
+    let is_there = |program: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("command -v {program}")]).stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    ["node", "npm", "ip", "unshare"].into_iter().find(|program| !is_there(program))
+}
+
+/// Returns the arguments with which this user may enter a new network namespace.
+fn working_unshare() -> Option<&'static [&'static str]> {
+    let variants: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
+    variants.into_iter().find(|arguments| {
+        let mut command = Command::new("unshare");
+        command.args(*arguments).args(["ip", "link", "set", "lo", "up"]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no cli that could hand the environment down")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
