@@ -146,7 +146,7 @@ impl Nginx {
         let mut file = fs::File::create(prefix.path().join("nginx.conf"))?;
         write!(
             file,
-            "worker_processes 1; pid nginx.pid; error_log stderr crit;
+            "worker_processes 1; pid nginx.pid; error_log /dev/null crit;
              events {{ worker_connections 1024; }}
              http {{
                  access_log off; keepalive_requests 1000000000;
@@ -161,7 +161,9 @@ impl Nginx {
 
     fn command(&self) -> Command {
         let mut command = Command::new("taskset");
-        command.args(["-c", "0", "nginx", "-e", "stderr", "-c", "nginx.conf", "-p"]).arg(self.prefix.path());
+        command
+            .args(["-c", "0", "nginx", "-e", "/dev/null", "-c", "nginx.conf", "-p"])
+            .arg(self.prefix.path());
         command
     }
 }
@@ -169,7 +171,7 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // A server that is gone already needs no stopping.
-        let _ = self.command().args(["-s", "stop"]).status();
+        let _ = self.command().args(["-s", "stop"]).stderr(Stdio::null()).status();
     }
 }
 

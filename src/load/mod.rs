@@ -2,7 +2,7 @@
 //!
 //! Three things stay apart: *what* is sent (`wire`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
 //! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
-//! Only [`connection::open`] opens sockets, and it takes a [`ClearedTarget`].
+//! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
 mod closed_loop;
 mod codec;

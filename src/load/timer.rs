@@ -1,6 +1,6 @@
 //! A timer that is finer than tokio's, which wakes in whole milliseconds and would add half of one to each request.
 //!
-//! On Linux it is a `timerfd`: two system calls a wake-up (arm, wait), typically 50 to 100 µs late, no spinning, so
+//! On Linux it is a `timerfd`: two system calls a wake-up (arm, wait), typically 40 to 100 µs late, no spinning, so
 //! it takes no processor from a service on the same machine. Elsewhere it is tokio's own timer.
 
 use std::io;
