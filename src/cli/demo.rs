@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::arguments::DemoArguments;
 use super::artefacts::{self, Artefacts};
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::gate::{Gate, Judged};
 use super::progress::Display;
 use super::remember;
 use super::run;
 use super::session::Session;
-use super::subject::refused;
+use super::subject::{incomplete, refused};
 use crate::baseline::{DirStore, Fingerprint, Machine, Record};
 use crate::clock;
 use crate::config;
@@ -44,7 +44,7 @@ profile = { rate = 1500, connections = 64, duration = "4s", warm-up = "500ms", r
 
 [gate]
 metrics = ["p50", "p90"]
-max-regression = "10%"
+max-regression = "15%"
 confirm-after = "1s"
 "#;
 
@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
             log: self.out.join("service.log"),
         };
         let running = service::start(&plan, &self.session.inherited(), &self.session.cancel)
-            .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))?;
+            .map_err(|error| incomplete(&error))?;
         let cleared = clear(self.session, &running)?;
         Ok((running, cleared))
     }

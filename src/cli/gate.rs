@@ -9,7 +9,7 @@ use super::failure::{Failure, chain};
 use super::progress::Display;
 use crate::baseline::{Fingerprint, Machine, Record};
 use crate::clock;
-use crate::compare::{self, Comparison, History};
+use crate::compare::{self, Comparison, History, Mode};
 use crate::context::CommitSha;
 use crate::guard::ClearedTarget;
 use crate::load::{self, DriveOptions};
@@ -103,7 +103,10 @@ impl Gate<'_> {
         }
         let second = self.drive(scenario, &format!("{} (confirming)", scenario.name))?;
         let second_comparison = self.compare(scenario, &second, fingerprint);
-        Ok((second, compare::confirm(suspicion, second_comparison)))
+        let combined = compare::confirm(suspicion, second_comparison);
+        // The measurement that is shown is the one that the combined metrics speak of.
+        let shown = if combined.mode == Mode::Baseline { first } else { second };
+        Ok((shown, combined))
     }
 
     /// Waits; returns false where the run was cancelled meanwhile.

@@ -11,8 +11,9 @@ use crate::config::{NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context};
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal, SystemResolver};
 use crate::publish;
+use crate::redact::harmless;
 use crate::scenario::Scenario;
-use crate::service::{self, BuildOutput, RunningService};
+use crate::service::{self, BuildOutput, RunningService, ServiceError};
 use crate::target::{Candidate, ServicePlan, Source};
 use crate::verdict::Exit;
 
@@ -190,7 +191,8 @@ impl Subject {
     /// Stops what was started; returns what should be said about it.
     pub(super) fn stop(&mut self) -> Option<String> {
         let mut running = self.running.take()?;
-        let died = running.exited().map(|how| format!("the service ended during the run: {how}"));
+        let died =
+            running.exited().map(|how| format!("the service ended during the run: {}", harmless(&how)));
         running.stop();
         died
     }
@@ -212,6 +214,12 @@ fn nothing_to_load(reason: &NoService) -> Failure {
     )
 }
 
-fn incomplete(error: &service::ServiceError) -> Failure {
-    Failure::incomplete(chain(error), Some(error.help()))
+/// Returns the failure of a service, with what the service itself said last.
+pub(super) fn incomplete(error: &ServiceError) -> Failure {
+    let mut message = chain(error);
+    for line in error.words().unwrap_or_default().lines() {
+        message.push_str("\n  | ");
+        message.push_str(&harmless(line));
+    }
+    Failure::incomplete(message, Some(error.help()))
 }

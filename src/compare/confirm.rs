@@ -48,19 +48,21 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
             combined.mode = second.mode;
         }
     } else {
-        combined
-            .reasons
-            .push(format!("{} was beyond its limit in two measurements", confirmed.join(" and ")));
+        combined.reasons.push(format!("{} in two measurements", beyond_limit(&confirmed)));
     }
     if !unconfirmed.is_empty() {
-        combined.reasons.push(format!(
-            "{} was beyond its limit in the first measurement only",
-            unconfirmed.join(" and ")
-        ));
+        combined.reasons.push(format!("{} in the first measurement only", beyond_limit(&unconfirmed)));
     }
     combined.reasons.extend(first.reasons.iter().map(|reason| format!("first measurement: {reason}")));
     combined.reasons.extend(second.reasons.into_iter().map(|reason| format!("second measurement: {reason}")));
     combined
+}
+
+fn beyond_limit(metrics: &[String]) -> String {
+    match metrics {
+        [one] => format!("{one} was beyond its limit"),
+        several => format!("{} were beyond their limits", several.join(" and ")),
+    }
 }
 
 fn is_regressed(metric: &MetricComparison) -> bool {

@@ -184,7 +184,7 @@ fn background(report: &Report) -> Markup {
                 dt { "Environment" } dd { (outside(&report.environment)) }
                 @if let Some(commit) = &report.commit { dt { "Commit" } dd { code { (outside(commit)) } } }
                 dt { "Intended?" }
-                dd { "Accept the new speed with " code { "cargo loadgate baseline promote" } "; it begins a new history." }
+                dd { "Accept the new speed with " code { "cargo loadgate baseline promote --accept REASON" } "; it begins a new history." }
             }
         }
     }

@@ -270,7 +270,7 @@ fn background(page: &mut String, report: &Report, detail: Detail) {
     }
     line(
         page,
-        "**Intended?** Accept the new speed with `cargo loadgate baseline promote`; it begins a new history, and the \
+        "**Intended?** Accept the new speed with `cargo loadgate baseline promote --accept REASON`; it begins a new history, and the \
          pull request shows it for review.",
     );
     blank(page);
@@ -375,7 +375,7 @@ mod tests {
             "| **p50** | 3.06 ms | 4.02 ms | **+31.2 %** | +26.2 \u{2026} +36.2 % | +10 % | \u{1f534} regressed |\n",
             "p50 \u{2588} +31",
             "xychart-beta\n",
-            "`cargo loadgate baseline promote`",
+            "`cargo loadgate baseline promote --accept REASON`",
             "For `0123456`",
         ] {
             assert!(markdown.contains(part), "{part} is missing in\n{markdown}");

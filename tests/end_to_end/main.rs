@@ -13,6 +13,7 @@ mod bad_input;
 mod baseline;
 mod command;
 mod demo;
+mod documents;
 mod nginx;
 mod parts;
 mod service;
