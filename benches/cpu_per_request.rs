@@ -7,48 +7,41 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use cargo_loadgate::clock;
-use cargo_loadgate::context::Context;
-use cargo_loadgate::guard::{self, Inquiry, Policy, Surroundings, SystemResolver};
-use cargo_loadgate::load::{DriveOptions, drive};
-use cargo_loadgate::request::Request;
-use cargo_loadgate::scenario::{Gate, LoadProfile, Pacing, Scenario, ScenarioName};
-use cargo_loadgate::target::{Candidate, Source};
-use cargo_loadgate::verdict::FailOn;
-use tokio_util::sync::CancellationToken;
 
 const PAIRS: usize = 7;
 const SECONDS: u64 = 3;
-const CONNECTIONS: NonZeroU32 = NonZeroU32::new(50).unwrap();
+const CONNECTIONS: u32 = 50;
+
+/// The longer run of the two whose memory is compared.
+const LONG_SECONDS: u64 = 15;
 
 /// The kernel counts processor time in hundredths of a second (`USER_HZ`) on every architecture Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// The program that users run, built with the profile of the bench.
+const BINARY: &str = env!("CARGO_BIN_EXE_cargo-loadgate");
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
-    let arguments: Vec<String> = env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--client") {
-        return be_client(arguments[at + 1].parse()?, arguments[at + 2].parse()?);
-    }
     let nginx = Nginx::start()?;
     println!("{:>6} {:>14} {:>14} {:>8}", "pair", "ours us/req", "wrk us/req", "ratio");
     let (mut ours, mut wrk, mut ratios) = (vec![], vec![], vec![]);
     for pair in 1..=PAIRS {
         // Neither is always the one that runs on the warmer processor.
         let (mine, theirs) = if pair % 2 == 0 {
-            let mine = cost(client(nginx.port, SECONDS)?)?;
-            (mine, cost(wrk_client(nginx.port, SECONDS))?)
+            let mine = our_cost(nginx.port)?;
+            (mine, wrk_cost(nginx.port)?)
         } else {
-            let theirs = cost(wrk_client(nginx.port, SECONDS))?;
-            (cost(client(nginx.port, SECONDS)?)?, theirs)
+            let theirs = wrk_cost(nginx.port)?;
+            (our_cost(nginx.port)?, theirs)
         };
         println!("{pair:>6} {mine:>14.3} {theirs:>14.3} {:>8.3}", mine / theirs);
         ours.push(mine);
@@ -57,20 +50,32 @@ fn main() -> Outcome<()> {
     }
     println!("{:>6} {:>14.3} {:>14.3} {:>8.3}", "median", median(ours), median(wrk), median(ratios));
     println!("start to first request: {:?}", start_to_first_request()?);
-    println!("peak RSS at {CONNECTIONS} connections: {} KiB", peak_rss_kib(client(nginx.port, SECONDS)?)?);
-    let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/cargo-loadgate");
-    if let Ok(metadata) = fs::metadata(binary) {
-        println!("release binary: {} KiB", metadata.len() / 1024);
+    for seconds in [SECONDS, LONG_SECONDS] {
+        let project = project(seconds)?;
+        let peak = peak_rss_kib(client(nginx.port, project.path()))?;
+        println!("peak RSS at {CONNECTIONS} connections over {seconds} s: {peak} KiB");
     }
+    println!("binary: {} KiB", fs::metadata(BINARY)?.len() / 1024);
     Ok(())
 }
 
-/// Returns the command that loads a port of this machine; it prints how many requests it made.
-fn client(port: u16, seconds: u64) -> Outcome<Command> {
+/// Makes a directory with the configuration of one run: all of it counts, there is no warm-up.
+fn project(seconds: u64) -> Outcome<tempfile::TempDir> {
+    let directory = tempfile::tempdir()?;
+    let profile = format!("{{ connections = {CONNECTIONS}, duration = '{seconds}s', warm-up = '0s' }}");
+    fs::write(
+        directory.path().join("loadgate.toml"),
+        format!("[[scenario]]\nname = 'bench'\nprofile = {profile}\n"),
+    )?;
+    Ok(directory)
+}
+
+/// Returns the command that a user would type, on the clients' processor.
+fn client(port: u16, project: &Path) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", "1"]).arg(env::current_exe()?);
-    command.args(["--client", &port.to_string(), &seconds.to_string()]);
-    Ok(command)
+    command.args(["-c", "1", BINARY, "run", "--quiet", "--threads", "1", "--local", &port.to_string()]);
+    command.current_dir(project).stdout(Stdio::null());
+    command
 }
 
 fn wrk_client(port: u16, seconds: u64) -> Command {
@@ -80,16 +85,28 @@ fn wrk_client(port: u16, seconds: u64) -> Command {
     command
 }
 
-/// Runs a client and returns its processor time for each request, in microseconds.
-fn cost(mut command: Command) -> Outcome<f64> {
+/// Returns the processor time of our whole program for each answered request, in microseconds.
+fn our_cost(port: u16) -> Outcome<f64> {
+    let project = project(SECONDS)?;
     let before = children_ticks()?;
-    let output = command.output()?;
+    client(port, project.path()).status()?;
+    let ticks = children_ticks()? - before;
+    let report = fs::read(project.path().join("target/loadgate/report.json"))?;
+    let report: serde_json::Value = serde_json::from_slice(&report)?;
+    let answered = report["scenarios"][0]["outcomes"]["2xx"].as_f64().ok_or("no answers in the report")?;
+    Ok(ticks / TICKS_PER_SECOND * 1e6 / answered)
+}
+
+/// Returns the processor time of wrk for each request, in microseconds.
+fn wrk_cost(port: u16) -> Outcome<f64> {
+    let before = children_ticks()?;
+    let output = wrk_client(port, SECONDS).output()?;
     let ticks = children_ticks()? - before;
     let text = String::from_utf8(output.stdout)?;
     let requests: f64 = text
         .lines()
         .find_map(|line| line.trim().split_once(" requests in").map(|(count, _)| count.to_owned()))
-        .ok_or_else(|| format!("the client did not say how many requests it made: {text}"))?
+        .ok_or_else(|| format!("wrk did not say how many requests it made: {text}"))?
         .parse()?;
     Ok(ticks / TICKS_PER_SECOND * 1e6 / requests)
 }
@@ -104,18 +121,23 @@ fn children_ticks() -> Outcome<f64> {
 
 fn start_to_first_request() -> Outcome<Duration> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let project = project(1)?;
     let started = clock::monotonic();
-    let mut child = client(listener.local_addr()?.port(), 1)?.stdout(Stdio::null()).spawn()?;
-    let (mut stream, _) = listener.accept()?;
-    stream.read_exact(&mut [0])?;
-    let elapsed = started.elapsed();
+    let mut child = client(listener.local_addr()?.port(), project.path()).spawn()?;
+    // The first connection only asks whether anything listens; the first that says something is load.
+    let elapsed = loop {
+        let (mut stream, _) = listener.accept()?;
+        if stream.read(&mut [0])? > 0 {
+            break started.elapsed();
+        }
+    };
     child.kill()?;
     child.wait()?;
     Ok(elapsed)
 }
 
 fn peak_rss_kib(mut command: Command) -> Outcome<u64> {
-    let mut child = command.stdout(Stdio::null()).spawn()?;
+    let mut child = command.spawn()?;
     let path = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait()?.is_none() {
@@ -173,39 +195,4 @@ impl Drop for Nginx {
         // A server that is gone already needs no stopping.
         let _ = self.command().args(["-s", "stop"]).stderr(Stdio::null()).status();
     }
-}
-
-fn be_client(port: u16, seconds: u64) -> Outcome<()> {
-    let inquiry = Inquiry {
-        context: Context::Desk,
-        candidates: vec![Candidate::on_loopback(Source::Local, SocketAddr::from(([127, 0, 0, 1], port)))],
-        production_facts: vec![],
-        policy: Policy::default(),
-        surroundings: Surroundings::default(),
-    };
-    let target = guard::clear(&inquiry, &SystemResolver::default())?;
-    let scenario = Scenario {
-        name: ScenarioName::parse("bench")?,
-        request: Request::get("/")?,
-        profile: LoadProfile {
-            pacing: Pacing::ClosedLoop { ceiling: None },
-            connections: CONNECTIONS,
-            duration: Duration::from_secs(seconds),
-            warm_up: Duration::ZERO,
-            rounds: LoadProfile::DEFAULT_ROUNDS,
-            timeout: Duration::from_secs(2),
-        },
-        gate: Gate {
-            metrics: vec![],
-            max_regression: 0.1,
-            max_error_rate: 0.01,
-            budgets: vec![],
-            fail_on: FailOn::default(),
-            confirm_after: Duration::ZERO,
-        },
-    };
-    let options = DriveOptions { threads: NonZeroUsize::MIN };
-    let measurement = drive(&target, &scenario, &options, &CancellationToken::new(), &|_| {})?;
-    println!("{} requests in {:?}", measurement.outcomes().answered(), measurement.elapsed);
-    Ok(())
 }

@@ -225,6 +225,8 @@ pub struct GeneratorHealth {
     pub late_share: f64,
     /// The 99th percentile of that lateness, in microseconds.
     pub lag_p99_us: f64,
+    /// The share of its time that the busiest worker had something to do; near 1 it can't send faster.
+    pub busy_share: f64,
 }
 
 /// What one drive of one scenario saw.
@@ -282,7 +284,9 @@ impl Measurement {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
 pub fn quantile_us(histogram: &Histogram<u64>, quantile: Quantile) -> Option<f64> {
-    (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile.fraction()) as f64 / 1_000.0)
+    // A histogram tells the upper end of a value's bucket; beyond the maximum nothing was seen.
+    let value = histogram.value_at_quantile(quantile.fraction()).min(histogram.max());
+    (!histogram.is_empty()).then_some(value as f64 / 1_000.0)
 }
 
 #[cfg(test)]

@@ -226,8 +226,15 @@ impl fmt::Display for LoadProfile {
                 }
             }
         }
-        write!(f, " for {:?} in {} rounds, after a warm-up of {:?}", self.duration, self.rounds, self.warm_up)
+        let (duration, warm_up) = (plain(self.duration), plain(self.warm_up));
+        write!(f, " for {duration:?} in {} rounds, after a warm-up of {warm_up:?}", self.rounds)
     }
+}
+
+/// Returns a duration without the digits that nobody reads: whole milliseconds, where there are any.
+fn plain(duration: Duration) -> Duration {
+    let millis = duration.as_secs_f64().mul_add(1_000.0, 0.5).floor();
+    if millis >= 1.0 { Duration::from_secs_f64(millis / 1_000.0) } else { duration }
 }
 
 /// An absolute limit on one quantile of latency.

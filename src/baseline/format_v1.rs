@@ -137,7 +137,10 @@ fn check_record(record: &Record) -> Result<(), String> {
     if let Some(reason) = &record.accepted_step {
         check_text(reason, MAX_STEP_CHARS)?;
     }
-    let GeneratorHealth { late_share, lag_p99_us } = record.measurement.generator;
+    let GeneratorHealth { late_share, lag_p99_us, busy_share } = record.measurement.generator;
+    if !(0.0..=1.0).contains(&busy_share) {
+        return Err(format!("a busy share of {busy_share}"));
+    }
     if !(0.0..=1.0).contains(&late_share) {
         return Err(format!("a share of late requests of {late_share}"));
     }
@@ -196,6 +199,7 @@ struct RecordV1 {
     is_partial: bool,
     late_share: f64,
     lag_p99_us: f64,
+    busy_share: f64,
     rounds: Vec<RoundV1>,
 }
 
@@ -225,6 +229,7 @@ impl RecordV1 {
             is_partial: measurement.is_partial,
             late_share: measurement.generator.late_share,
             lag_p99_us: measurement.generator.lag_p99_us,
+            busy_share: measurement.generator.busy_share,
             rounds: measurement.rounds.iter().map(RoundV1::of).collect::<Result<_, _>>()?,
         })
     }
@@ -238,7 +243,11 @@ impl RecordV1 {
                 asked_rate: self.asked_rate,
                 asked_connections: self.asked_connections,
                 reached_connections: self.reached_connections,
-                generator: GeneratorHealth { late_share: self.late_share, lag_p99_us: self.lag_p99_us },
+                generator: GeneratorHealth {
+                    late_share: self.late_share,
+                    lag_p99_us: self.lag_p99_us,
+                    busy_share: self.busy_share,
+                },
                 is_partial: self.is_partial,
             },
             commit: self.commit,

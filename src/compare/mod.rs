@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_generator_that_was_the_bottleneck_makes_the_run_invalid() {
         let late = |late_share, lag_p99_us| Measurement {
-            generator: GeneratorHealth { late_share, lag_p99_us },
+            generator: GeneratorHealth { late_share, lag_p99_us, busy_share: 0.5 },
             ..steady(3_000.0)
         };
         let verdict =
@@ -340,9 +340,25 @@ mod tests {
     }
 
     #[test]
+    fn a_saturated_generator_that_misses_its_rate_makes_the_run_invalid() {
+        let missed = |busy_share, unsent| {
+            let mut head = steady(3_000.0);
+            head.generator.busy_share = busy_share;
+            head.rounds[0].outcomes.add(OutcomeClass::Unsent, unsent);
+            judge_against(&gate(&[Quantile::P50]), &head, &quiet_history())
+        };
+
+        let saturated = missed(0.99, 50_000);
+        assert_eq!(saturated.verdict, Verdict::Invalid);
+        assert!(saturated.reasons[0].starts_with("the load generator was the bottleneck"), "{saturated:?}");
+        assert_eq!(missed(0.99, 0).verdict, Verdict::Passed, "busy, but it kept its rate");
+        assert_eq!(missed(0.5, 50_000).verdict, Verdict::Regressed, "the service kept the connections busy");
+    }
+
+    #[test]
     fn little_lateness_is_remarked() {
         let head = Measurement {
-            generator: GeneratorHealth { late_share: 0.2, lag_p99_us: 900.0 },
+            generator: GeneratorHealth { late_share: 0.2, lag_p99_us: 900.0, busy_share: 0.5 },
             ..steady(3_000.0)
         };
 

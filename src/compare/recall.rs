@@ -187,7 +187,7 @@ mod tests {
         let mut failing = steady(3_000.0);
         failing.rounds[0].outcomes.add(OutcomeClass::ServerError, 20_000);
         let overloaded = Measurement {
-            generator: GeneratorHealth { late_share: 0.5, lag_p99_us: 9_000.0 },
+            generator: GeneratorHealth { late_share: 0.5, lag_p99_us: 9_000.0, busy_share: 0.5 },
             ..steady(3_000.0)
         };
         let mut unanswered = Measurement { rounds: vec![Round::empty()], ..steady(3_000.0) };

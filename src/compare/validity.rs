@@ -15,6 +15,12 @@ const MAX_LAG_OF_MEDIAN: f64 = 0.10;
 /// there the spread of the baseline accounts for it.
 const TOLERATED_LAG_US: f64 = 1_000.0;
 
+/// A worker that waits for less than a twentieth of its time has no room to keep a schedule.
+const SATURATED_SHARE: f64 = 0.95;
+
+/// The share of due requests that may remain unsent without the rate counting as missed.
+const MAX_UNSENT_SHARE: f64 = 0.01;
+
 /// In the closed loop, the share of connections below which the load was another one.
 const MIN_REACHED_CONNECTIONS: f64 = 0.9;
 
@@ -24,6 +30,9 @@ pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
     if outcomes.total() == 0 {
         return Some("nothing was measured: no request was due".to_owned());
     }
+    if let Some(why) = why_generator_was_saturated(head) {
+        return Some(why);
+    }
     if outcomes.answered() == 0 {
         return Some(format!(
             "nothing was measured: 0 of {} requests were answered; {}",
@@ -32,6 +41,29 @@ pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
         ));
     }
     why_generator_was_the_bottleneck(head)
+}
+
+/// In the open loop the load is another one where requests leave late, or not at all, and the generator had no time
+/// left to send them: what that shows is the generator's limit, not the service's.
+fn why_generator_was_saturated(head: &Measurement) -> Option<String> {
+    let asked = head.asked_rate?;
+    if head.generator.busy_share < SATURATED_SHARE {
+        return None;
+    }
+    let outcomes = head.outcomes();
+    let unsent = outcomes.count(OutcomeClass::Unsent) as f64 / outcomes.total() as f64;
+    let all = head.merged();
+    let lag_us = quantile_us(&all.send_lag, Quantile::P99).unwrap_or(0.0);
+    let median_us = quantile_us(&all.service_time, Quantile::P50).unwrap_or(0.0);
+    let is_late = lag_us > TOLERATED_LAG_US && lag_us > MAX_LAG_OF_MEDIAN * median_us;
+    (is_late || unsent > MAX_UNSENT_SHARE).then(|| {
+        format!(
+            "the load generator was the bottleneck: it was busy {} of the time and could not keep {asked}, so {} \
+             of the requests were never sent; lower the rate, give it more threads (-t) or a larger machine",
+            words::share(head.generator.busy_share),
+            words::share(unsent),
+        )
+    })
 }
 
 /// Only the open loop can be late; it is invalid where more than 5 % of the requests left late and the 99th

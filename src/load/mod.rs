@@ -240,6 +240,7 @@ fn measurement(
     let profile = &scenario.profile;
     let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
     let is_partial = shares.iter().any(|share| share.is_partial);
+    let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
     let (rounds, lateness): (Vec<_>, Vec<_>) =
         shares.into_iter().map(|share| (share.rounds, share.lateness)).unzip();
     Measurement {
@@ -252,22 +253,23 @@ fn measurement(
         },
         asked_connections: profile.connections.get(),
         reached_connections: open_connections.most(),
-        generator: health(&lateness),
+        generator: health(&lateness, busy_share),
         is_partial,
     }
 }
 
-fn health(shares: &[Lateness]) -> GeneratorHealth {
+fn health(shares: &[Lateness], busy_share: f64) -> GeneratorHealth {
     let mut lateness = empty_histogram();
     for share in shares {
         lateness.add(&share.histogram).expect("both histograms have this project's bounds");
     }
     if lateness.is_empty() {
-        return GeneratorHealth::default();
+        return GeneratorHealth { busy_share, ..GeneratorHealth::default() };
     }
     let late: u64 = shares.iter().map(|share| share.late).sum();
     GeneratorHealth {
         late_share: late as f64 / lateness.len() as f64,
         lag_p99_us: lateness.value_at_quantile(0.99) as f64 / 1_000.0,
+        busy_share,
     }
 }

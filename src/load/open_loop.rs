@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use super::crew::Crew;
 use super::line::Line;
 use super::pacer::Schedule;
@@ -29,6 +31,8 @@ pub(crate) struct Board {
     /// Idle lines whose connection the server has closed: the second choice, as they must connect first.
     idle_closed: RefCell<Vec<usize>>,
     desks: Vec<Desk>,
+    /// Told when a line finds nothing due and becomes idle.
+    rested: Notify,
 }
 
 /// Where the dispatcher leaves a request for an idle line.
@@ -49,6 +53,7 @@ impl Board {
             idle_open: RefCell::default(),
             idle_closed: RefCell::default(),
             desks,
+            rested: Notify::new(),
         })
     }
 
@@ -60,10 +65,22 @@ impl Board {
             if now >= self.crew.ends_at() {
                 return Ok(());
             }
-            // Requests that are due already are taken by lines as they become free.
-            let next = self.next.get().max(self.schedule.first_due_from(now));
-            timer.sleep_until(self.schedule.due_at(next).min(self.crew.ends_at())).await?;
+            if self.is_anyone_idle() {
+                let next = self.schedule.due_at(self.next.get());
+                timer.sleep_until(next.min(self.crew.ends_at())).await?;
+                continue;
+            }
+            // Lines take what is due as they become free; waking for each request would only slow them down.
+            tokio::select! {
+                biased;
+                () = self.rested.notified() => {}
+                result = timer.sleep_until(self.crew.ends_at()) => result?,
+            }
         }
+    }
+
+    fn is_anyone_idle(&self) -> bool {
+        !self.idle_open.borrow().is_empty() || !self.idle_closed.borrow().is_empty()
     }
 
     /// Hands every request that is due to an idle line, as long as there is one.
@@ -118,6 +135,7 @@ impl Board {
     fn rest(&self, line: &Line) {
         let idle = if line.is_open() { &self.idle_open } else { &self.idle_closed };
         idle.borrow_mut().push(line.number);
+        self.rested.notify_one();
     }
 
     /// Moves an idle line whose connection was closed to the second choice.

@@ -59,6 +59,8 @@ pub(crate) struct Share {
     pub(crate) ended_at: Instant,
     /// Whether it was cancelled.
     pub(crate) is_partial: bool,
+    /// The share of its time that it had something to do.
+    pub(crate) busy_share: f64,
 }
 
 /// Does one assignment on the current thread.
@@ -67,7 +69,12 @@ pub(crate) fn work(assignment: &Assignment) -> io::Result<Share> {
     let tally = Tally::new(assignment.window, assignment.rounds, Arc::clone(&assignment.published));
     let orders = Arc::clone(&assignment.orders);
     let crew = Crew::new(orders, assignment.window, tally, assignment.connections);
-    let cancelled = runtime.block_on(drive(assignment, &crew));
+    let started_at = clock::monotonic();
+    let sent = runtime.block_on(send(assignment, &crew));
+    // The runtime counts the time between its waits for sockets and timers; it is taken before the idle drain.
+    let busy = runtime.metrics().worker_total_busy_duration(0);
+    let busy_share = busy.as_secs_f64() / started_at.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+    let cancelled = runtime.block_on(async { settle(assignment, &crew, sent?).await });
     // Dropping the runtime drops the lines, and with them every other owner of the crew.
     drop(runtime);
     let is_partial = cancelled?;
@@ -75,11 +82,17 @@ pub(crate) fn work(assignment: &Assignment) -> io::Result<Share> {
     let rounds_begun = assignment.window.rounds_begun(ended_at);
     let tally = crew.into_tally().expect("only the lines shared the crew, and they are gone");
     let (rounds, lateness) = tally.finish(rounds_begun);
-    Ok(Share { rounds, lateness, ended_at, is_partial })
+    Ok(Share { rounds, lateness, ended_at, is_partial, busy_share })
 }
 
-/// Runs the lines to the end and settles every request; returns whether the run was cancelled.
-async fn drive(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<bool> {
+/// How the sending ended.
+struct Sent {
+    board: Option<Rc<Board>>,
+    was_cancelled: bool,
+}
+
+/// Starts the lines and lets them send until the end.
+async fn send(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<Sent> {
     let board = match assignment.pacing {
         Pacing::ClosedLoop { ceiling } => {
             let slots = ceiling.map(|rate| {
@@ -100,12 +113,17 @@ async fn drive(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<bool> {
         }
     };
     let was_cancelled = send_until_end(assignment, crew, board.as_deref()).await?;
-    let drain_was_cut = drain(assignment, crew, was_cancelled).await;
+    Ok(Sent { board, was_cancelled })
+}
+
+/// Settles every request; returns whether the run was cancelled.
+async fn settle(assignment: &Assignment, crew: &Rc<Crew>, sent: Sent) -> io::Result<bool> {
+    let drain_was_cut = drain(assignment, crew, sent.was_cancelled).await;
     crew.give_up(clock::monotonic());
-    if let Some(board) = board {
+    if let Some(board) = sent.board {
         board.count_unsent(assignment.rounds);
     }
-    Ok(was_cancelled || drain_was_cut)
+    Ok(sent.was_cancelled || drain_was_cut)
 }
 
 async fn send_until_end(assignment: &Assignment, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {

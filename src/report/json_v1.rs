@@ -101,6 +101,7 @@ struct Connections {
 struct Generator {
     late_share: Option<f64>,
     lag_p99_us: Option<f64>,
+    busy_share: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -187,6 +188,7 @@ impl<'a> From<&'a ScenarioReport> for Scenario<'a> {
             generator: Generator {
                 late_share: fraction(Some(measurement.generator.late_share)),
                 lag_p99_us: figure(Some(measurement.generator.lag_p99_us)),
+                busy_share: fraction(Some(measurement.generator.busy_share)),
             },
             metrics: comparison.metrics.iter().map(Metric::from).collect(),
             baseline: comparison.baseline.as_ref().map(Baseline::from),
