@@ -18,6 +18,10 @@ const TOLERATED_LAG_US: f64 = 1_000.0;
 /// A worker that waits for less than a twentieth of its time has no room to keep a schedule.
 const SATURATED_SHARE: f64 = 0.95;
 
+/// From here on, requests that were never sent cannot be laid at the service's door: a busy generator takes longer
+/// to see answers, and so keeps its connections longer.
+const BUSY_SHARE: f64 = 0.8;
+
 /// The share of due requests that may remain unsent without the rate counting as missed.
 const MAX_UNSENT_SHARE: f64 = 0.01;
 
@@ -43,27 +47,29 @@ pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
     why_generator_was_the_bottleneck(head)
 }
 
-/// In the open loop the load is another one where requests leave late, or not at all, and the generator had no time
-/// left to send them: what that shows is the generator's limit, not the service's.
+/// In the open loop the load is another one where requests leave late, or not at all, and the generator had hardly
+/// any time left to send them: what that shows may be the generator's limit, not the service's.
 fn why_generator_was_saturated(head: &Measurement) -> Option<String> {
     let asked = head.asked_rate?;
-    if head.generator.busy_share < SATURATED_SHARE {
-        return None;
-    }
+    let busy = head.generator.busy_share;
     let outcomes = head.outcomes();
     let unsent = outcomes.count(OutcomeClass::Unsent) as f64 / outcomes.total() as f64;
     let all = head.merged();
     let lag_us = quantile_us(&all.send_lag, Quantile::P99).unwrap_or(0.0);
     let median_us = quantile_us(&all.service_time, Quantile::P50).unwrap_or(0.0);
     let is_late = lag_us > TOLERATED_LAG_US && lag_us > MAX_LAG_OF_MEDIAN * median_us;
-    (is_late || unsent > MAX_UNSENT_SHARE).then(|| {
-        format!(
-            "the load generator was the bottleneck: it was busy {} of the time and could not keep {asked}, so {} \
-             of the requests were never sent; lower the rate, give it more threads (-t) or a larger machine",
-            words::share(head.generator.busy_share),
-            words::share(unsent),
-        )
-    })
+    let symptom = if busy >= BUSY_SHARE && unsent > MAX_UNSENT_SHARE {
+        format!("left {} of the requests unsent", words::share(unsent))
+    } else if busy >= SATURATED_SHARE && is_late {
+        format!("sent requests up to {} late (p99)", words::time(lag_us))
+    } else {
+        return None;
+    };
+    Some(format!(
+        "the load generator was the bottleneck: at {asked} it was busy {} of the time and {symptom}; lower the rate, \
+         give it more threads (-t) or a larger machine",
+        words::share(busy)
+    ))
 }
 
 /// Only the open loop can be late; it is invalid where more than 5 % of the requests left late and the 99th
