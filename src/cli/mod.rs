@@ -8,6 +8,7 @@ mod baseline;
 mod console;
 mod demo;
 mod demo_service;
+mod explanation;
 mod failure;
 mod gate;
 mod git;

@@ -11,9 +11,6 @@ use crate::publish::{self, CommentPlace};
 use crate::report::Report;
 use crate::verdict::Verdict;
 
-/// Where the forge's API is, unless the environment says otherwise.
-const GITHUB_API: &str = "https://api.github.com";
-
 /// Writes the step's summary and outputs and keeps the one comment up to date.
 pub(super) fn publish(
     session: &Session,
@@ -40,11 +37,6 @@ pub(super) fn publish(
     }
 }
 
-/// Returns the address of the forge's API.
-pub(super) fn api_url(session: &Session) -> &str {
-    session.variable("GITHUB_API_URL").unwrap_or(GITHUB_API)
-}
-
 fn comment(session: &Session, id: &str, subject: &Subject, written: &Artefacts) {
     let Some(pull_request) = subject.reading.context.pull_request() else { return };
     let Some(number) = pull_request.number else { return };
@@ -53,7 +45,7 @@ fn comment(session: &Session, id: &str, subject: &Subject, written: &Artefacts) 
         return;
     };
     let place = CommentPlace {
-        api_url: api_url(session).to_owned(),
+        api_url: session.api_url().to_owned(),
         token,
         repository: pull_request.repository.clone(),
         number,

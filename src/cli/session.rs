@@ -17,6 +17,9 @@ use crate::secret::Secret;
 const SECRET_VARIABLES: [&str; 4] =
     ["GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
 
+/// Where the forge's API is, unless the environment says otherwise.
+const GITHUB_API: &str = "https://api.github.com";
+
 /// What a command gets from the outside.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -46,6 +49,11 @@ impl Session {
     /// Returns the token for the forge, where the environment holds one.
     pub(super) fn forge_token(&self) -> Option<Secret> {
         self.variable("GITHUB_TOKEN").map(|token| Secret::new(token.to_owned()))
+    }
+
+    /// Returns the address of the forge's API.
+    pub(super) fn api_url(&self) -> &str {
+        self.variable("GITHUB_API_URL").unwrap_or(GITHUB_API)
     }
 
     /// Returns which variables would change whom the program talks to.

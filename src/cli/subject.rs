@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
 use crate::ci::{self, Reading};
@@ -121,7 +122,7 @@ impl Subject {
             );
             return Ok(());
         };
-        let api_url = super::publishing::api_url(session);
+        let api_url = session.api_url();
         match publish::pull_requests_of(api_url, &token, &pull_request.repository, &pull_request.head_sha) {
             Ok(found) => {
                 let mut open = found.into_iter().filter(|one| one.is_open);
@@ -152,7 +153,7 @@ impl Subject {
         let cleared = guard::clear(&self.inquiry(session), &SystemResolver::default())
             .map_err(|refusal| refused(&refusal))?;
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
-        session.console.detail(&super::target::explanation(cleared.evidence()));
+        session.console.detail(&explanation(cleared.evidence()));
         Ok(cleared)
     }
 

@@ -3,7 +3,7 @@
 //! A branch is named by whoever opened the pull request, a stranger perhaps, so that names which could become
 //! another host, another pull request or production are refused.
 
-use super::policy::{MAX_LABEL_CHARS, cut};
+use super::names::{MAX_LABEL_CHARS, cut};
 use super::production_words;
 use crate::context::PullRequestNumber;
 

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use super::policy::{self, PolicyProblem};
+use super::names;
+use super::problem::PolicyProblem;
 use crate::context::PullRequestNumber;
 
 /// What a placeholder stands for.
@@ -53,7 +54,7 @@ impl PreviewPattern {
     ///
     /// The part to the right of the last placeholder must be a zone that not everybody can register names in.
     pub fn parse(text: &str) -> Result<Self, PolicyProblem> {
-        Self::read(text).map_err(|flaw| PolicyProblem::MalformedPattern { pattern: policy::cut(text), flaw })
+        Self::read(text).map_err(|flaw| PolicyProblem::MalformedPattern { pattern: names::cut(text), flaw })
     }
 
     fn read(text: &str) -> Result<Self, &'static str> {
@@ -75,7 +76,7 @@ impl PreviewPattern {
     fn check_zone(&self) -> Result<(), &'static str> {
         let Some(last) = self.last_variable_label() else { return Ok(()) };
         let zone = self.zone();
-        if zone.is_empty() || policy::ends_like_an_address(&zone) {
+        if zone.is_empty() || names::ends_like_an_address(&zone) {
             return Err("the placeholders need a fixed zone to their right");
         }
         let Some(suffix) = psl::suffix(zone.as_bytes()) else { return Ok(()) };
@@ -195,7 +196,7 @@ fn flaw_of_example(example: &str) -> Option<&'static str> {
     if example.contains(['{', '}']) {
         return Some("the placeholders are {pr}, {branch} and {hash}");
     }
-    policy::flaw_of_host(example)
+    names::flaw_of_host(example)
 }
 
 fn read_port(text: &str) -> Result<u16, &'static str> {

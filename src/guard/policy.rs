@@ -9,13 +9,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::addresses;
+use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
-
-/// The longest host name that DNS can carry.
-pub(super) const MAX_HOST_CHARS: usize = 253;
-
-/// The longest label that DNS can carry.
-pub(super) const MAX_LABEL_CHARS: usize = 63;
+use super::problem::PolicyProblem;
 
 /// What a repository's reviewed configuration says about targets.
 #[derive(Debug, Clone, Default)]
@@ -85,141 +81,6 @@ impl fmt::Display for ProductionHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Something in the policy that must be mended before a remote target can be cleared.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyProblem {
-    /// Nothing is called production, so nothing would be kept from load. List the production hosts.
-    #[error("no production host is listed")]
-    NoProduction,
-    /// Nothing is called a preview, so nothing can be cleared. List where previews live.
-    #[error("no preview pattern is listed")]
-    NoPreview,
-    /// A production entry is not one exact host name. Write each name on its own.
-    #[error("production entry {entry:?} is not a host name: {flaw}")]
-    MalformedProduction {
-        /// The entry, cut to a readable length.
-        entry: String,
-        /// What is wrong with it.
-        flaw: &'static str,
-    },
-    /// A preview pattern does not follow the grammar. Mend it as the text says.
-    #[error("preview pattern {pattern:?} cannot be used: {flaw}")]
-    MalformedPattern {
-        /// The pattern, cut to a readable length.
-        pattern: String,
-        /// What is wrong with it.
-        flaw: &'static str,
-    },
-    /// A preview pattern names one lasting host, so nothing ties it to a pull request. Add `{pr}` or `{branch}`.
-    #[error("preview pattern {pattern:?} names one fixed host")]
-    FixedPreview {
-        /// The pattern.
-        pattern: String,
-    },
-    /// A preview pattern and the production list overlap. Give previews a zone of their own.
-    #[error("preview pattern {pattern:?} also covers the production host {host}")]
-    CoversProduction {
-        /// The pattern.
-        pattern: String,
-        /// The production host.
-        host: String,
-    },
-    /// A network reaches beyond one special-purpose block. List only the private range that previews live in.
-    #[error("network {network} is not inside one private range")]
-    UnlistableNetwork {
-        /// The network.
-        network: IpNet,
-    },
-}
-
-impl PolicyProblem {
-    /// Returns the remedy in one line.
-    #[must_use]
-    pub fn help(&self) -> String {
-        match self {
-            Self::NoProduction => {
-                "list every production host: production = [\"example.com\", \"www.example.com\"]".into()
-            }
-            Self::NoPreview => "say where previews live: preview = [\"pr-{pr}.preview.example.com\"]".into(),
-            Self::MalformedProduction { .. } => {
-                "write one exact host name an entry, such as \"www.example.com\"".into()
-            }
-            Self::MalformedPattern { .. } => {
-                "write host labels with {pr}, {branch} or {hash} inside them, such as \
-                 \"pr-{pr}.preview.example.com\" or \"pr-{pr}.preview.example.com:8443\""
-                    .into()
-            }
-            Self::FixedPreview { .. } => "bind the pattern to the pull request with {pr} or {branch}".into(),
-            Self::CoversProduction { .. } => {
-                "give previews a zone of their own, such as \"pr-{pr}.preview.example.com\"".into()
-            }
-            Self::UnlistableNetwork { .. } => {
-                "list only the private range that previews live in, such as \"10.20.0.0/16\"".into()
-            }
-        }
-    }
-
-    /// Returns the configuration key that holds the problem.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::NoProduction | Self::MalformedProduction { .. } => "target.production",
-            Self::UnlistableNetwork { .. } => "target.networks",
-            Self::NoPreview
-            | Self::MalformedPattern { .. }
-            | Self::FixedPreview { .. }
-            | Self::CoversProduction { .. } => "target.preview",
-        }
-    }
-}
-
-/// Returns what keeps a lower-case text from being a host name, or `None` where it is one.
-pub(super) fn flaw_of_host(host: &str) -> Option<&'static str> {
-    if host.is_empty() {
-        return Some("it is empty");
-    }
-    if host.contains('*') {
-        return Some("wildcards are not understood");
-    }
-    if host.contains('/') || host.contains(':') {
-        return Some("scheme, port and path do not belong here");
-    }
-    if host.len() > MAX_HOST_CHARS {
-        return Some("it is longer than 253 characters");
-    }
-    if let Some(flaw) = host.split('.').find_map(flaw_of_label) {
-        return Some(flaw);
-    }
-    ends_like_an_address(host).then_some("it is an address, not a name")
-}
-
-/// Returns what keeps a text from being one label of a host name, or `None` where it is one.
-pub(super) fn flaw_of_label(label: &str) -> Option<&'static str> {
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if label.is_empty() {
-        return Some("a label is empty");
-    }
-    if label.len() > MAX_LABEL_CHARS {
-        return Some("a label is longer than 63 characters");
-    }
-    if !label.bytes().all(is_plain) {
-        return Some("labels hold only a-z, 0-9 and '-'; write other scripts in their xn-- form");
-    }
-    (label.starts_with('-') || label.ends_with('-')).then_some("a label begins or ends with '-'")
-}
-
-/// Returns whether a URL parser would take the host for an IPv4 address because of its last label.
-pub(super) fn ends_like_an_address(host: &str) -> bool {
-    let last = host.rsplit('.').next().unwrap_or(host);
-    let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    is_hex || last.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Cuts a text that goes into a message.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 #[cfg(test)]

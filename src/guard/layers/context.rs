@@ -4,7 +4,7 @@
 use super::Statement;
 use crate::context::{Context, Deployment, PullRequest, PullRequestEvent};
 use crate::guard::receipt::RefusalCode;
-use crate::guard::{Case, policy, production_words};
+use crate::guard::{Case, names, production_words};
 
 const RUN_ON_PULL_REQUESTS: &str = "run on `pull_request` or `deployment_status` in GitHub Actions, or load a service on this machine \
      with [service] or --local PORT";
@@ -25,7 +25,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
         ),
         Context::OtherCi { system, event } => {
             let trigger =
-                if event.is_empty() { String::new() } else { format!(" (event {:?})", policy::cut(event)) };
+                if event.is_empty() { String::new() } else { format!(" (event {:?})", names::cut(event)) };
             Statement::veto(
                 RefusalCode::NoPullRequest,
                 format!("the {system} job belongs to no pull request{trigger}"),
@@ -67,7 +67,7 @@ fn ask_pull_request(pull_request: &PullRequest) -> Statement {
 }
 
 fn object_to_deployment(deployment: &Deployment) -> Option<Statement> {
-    let environment = policy::cut(&deployment.environment);
+    let environment = names::cut(&deployment.environment);
     if deployment.production_environment == Some(true) {
         return Some(is_production(format!("the forge calls environment {environment:?} production")));
     }
@@ -80,7 +80,7 @@ fn object_to_deployment(deployment: &Deployment) -> Option<Statement> {
         return Some(is_production(format!("environment {environment:?} is a live site")));
     }
     if deployment.state != "success" {
-        let state = policy::cut(&deployment.state);
+        let state = names::cut(&deployment.state);
         return Some(not_ready(&format!("deployment {} is in state {state:?}", deployment.id)));
     }
     None

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::Statement;
 use crate::guard::pattern::PreviewPattern;
 use crate::guard::receipt::{RefusalCode, shown};
-use crate::guard::{Case, policy};
+use crate::guard::{Case, names};
 use crate::target::{Candidate, Origin, Scheme};
 
 /// Longer URLs are refused by many servers and proxies, and nobody reads them.
@@ -113,7 +113,7 @@ fn read_host(url: &Url, patterns: &[PreviewPattern]) -> Result<String, Statement
         }
         None => return Err(unfit_host(url, "is missing")),
     };
-    if let Some(flaw) = policy::flaw_of_host(host) {
+    if let Some(flaw) = names::flaw_of_host(host) {
         return Err(unfit_host(url, &format!("is no plain host name: {flaw}")));
     }
     let labels: Vec<&str> = host.split('.').collect();
