@@ -99,7 +99,7 @@ impl Gate<'_> {
         self.display
             .note(&format!("{} looks slower; measuring once more in {pause:?} to be sure", scenario.name));
         if !self.pause(pause) {
-            return Ok((first, suspicion));
+            return Ok((first, compare::abandon(suspicion)));
         }
         let second = self.drive(scenario, &format!("{} (confirming)", scenario.name))?;
         let second_comparison = self.compare(scenario, &second, fingerprint);

@@ -58,6 +58,14 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
     combined
 }
 
+/// Ends a suspicion that could not be measured again, because the run was interrupted.
+#[must_use]
+pub fn abandon(mut first: Comparison) -> Comparison {
+    first.verdict = Verdict::Invalid;
+    first.reasons.insert(0, "interrupted before a suspected regression could be measured again".to_owned());
+    first
+}
+
 fn beyond_limit(metrics: &[String]) -> String {
     match metrics {
         [one] => format!("{one} was beyond its limit"),
@@ -127,7 +135,15 @@ mod tests {
     fn a_second_run_that_was_cut_short_confirms_nothing() {
         let cut = Measurement { is_partial: true, ..steady(4_000.0) };
 
-        assert_eq!(confirm(slow_at(4_000.0, 9_000.0), judged(&cut)).verdict, Verdict::Inconclusive);
+        assert_eq!(confirm(slow_at(4_000.0, 9_000.0), judged(&cut)).verdict, Verdict::Invalid);
+    }
+
+    #[test]
+    fn a_suspicion_that_was_never_asked_again_blames_nobody() {
+        let abandoned = abandon(slow_at(4_000.0, 9_000.0));
+
+        assert_eq!(abandoned.verdict, Verdict::Invalid);
+        assert!(abandoned.reasons[0].contains("interrupted"), "{abandoned:?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod words;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub use confirm::{confirm, needs_confirmation};
+pub use confirm::{abandon, confirm, needs_confirmation};
 
 use crate::baseline::{Fingerprint, Record};
 use crate::measurement::{Measurement, empty_histogram};
@@ -426,13 +426,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_cut_short_neither_passes_nor_accuses() {
+    fn a_run_that_was_cut_short_is_invalid_however_it_looks() {
         for us in [3_000.0, 6_000.0] {
             let head = Measurement { is_partial: true, ..steady(us) };
 
             let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
 
-            assert_eq!(comparison.verdict, Verdict::Inconclusive);
+            assert_eq!(comparison.verdict, Verdict::Invalid);
             assert!(comparison.reasons[0].contains("cut short"));
         }
     }

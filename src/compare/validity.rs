@@ -31,6 +31,9 @@ const MIN_REACHED_CONNECTIONS: f64 = 0.9;
 /// Says why a run measured nothing that can be judged, where that is so.
 pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
     let outcomes = head.outcomes();
+    if head.is_partial {
+        return Some("the run was cut short; what was measured until then is shown, not judged".to_owned());
+    }
     if outcomes.total() == 0 {
         return Some("nothing was measured: no request was due".to_owned());
     }
@@ -119,9 +122,6 @@ pub(super) fn is_above_error_rate(gate: &Gate, outcomes: &Outcomes) -> bool {
 /// Returns what keeps a valid run from telling anything about latency.
 pub(super) fn doubts(head: &Measurement) -> Vec<String> {
     let mut doubts = Vec::new();
-    if head.is_partial {
-        doubts.push("the run was cut short; its latencies are shown, not judged".to_owned());
-    }
     let reached = f64::from(head.reached_connections) / f64::from(head.asked_connections.max(1));
     if head.asked_rate.is_none() && reached < MIN_REACHED_CONNECTIONS {
         doubts.push(format!(
