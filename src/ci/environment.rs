@@ -38,6 +38,12 @@ impl Environment {
         self.0.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
 
+    /// Returns a variable's value as it is, or `None` where it is unset.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// Returns whether a variable exists, even with an empty value.
     #[must_use]
     pub fn is_present(&self, name: &str) -> bool {

@@ -58,7 +58,7 @@ impl Session {
 
     /// Returns which variables would change whom the program talks to.
     pub(super) fn surroundings(&self) -> Surroundings {
-        Surroundings::observe(|name| self.variable(name).is_some())
+        Surroundings::observe(|name| self.environment.raw(name))
     }
 
     /// Returns the environment for a child process.

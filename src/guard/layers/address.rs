@@ -85,6 +85,7 @@ fn unresolved(origin: &Origin, why: &str) -> Statement {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::io;
 
     use super::*;
@@ -132,7 +133,8 @@ mod tests {
     #[test]
     fn an_environment_that_renames_hosts_is_a_no() {
         for variable in ["HOSTALIASES", "LOCALDOMAIN"] {
-            let surroundings = Surroundings::observe(|name| name == variable);
+            let surroundings =
+                Surroundings::observe(|name| (name == variable).then_some(OsStr::new("/tmp/x")));
             let inquiry = Inquiry { surroundings: surroundings.clone(), ..fixture::preview() };
             let resolver = FixedResolver::answering(&["76.76.21.21"]);
 

@@ -29,12 +29,17 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
     use crate::guard::{Inquiry, Surroundings};
 
     fn with_variable(variable: &str, inquiry: Inquiry) -> Inquiry {
-        Inquiry { surroundings: Surroundings::observe(|name| name == variable), ..inquiry }
+        Inquiry {
+            surroundings: Surroundings::observe(|name| (name == variable).then_some(OsStr::new("/tmp/x"))),
+            ..inquiry
+        }
     }
 
     #[test]
