@@ -13,7 +13,11 @@ mod bad_input;
 mod baseline;
 mod command;
 mod demo;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod nginx;
 mod parts;
+#[cfg(target_os = "linux")]
+mod preview_namespace;
 mod service;
 mod target;
