@@ -14,9 +14,15 @@ mod baseline;
 mod command;
 mod demo;
 #[cfg(target_os = "linux")]
+#[path = "../../src/github/double.rs"]
+#[expect(dead_code, reason = "the unit tests of the room need more of it")]
+mod github_double;
+#[cfg(target_os = "linux")]
 mod namespace;
 mod nginx;
 mod parts;
+#[cfg(target_os = "linux")]
+mod preview_comment;
 #[cfg(target_os = "linux")]
 mod preview_namespace;
 mod service;

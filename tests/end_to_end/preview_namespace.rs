@@ -13,16 +13,19 @@ use crate::nginx::Nginx;
 
 pub(crate) const HEAD_SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
+pub(crate) const PREVIEW_URL: &str = "https://pr-1.preview.example.test/";
+
 const PREVIEW: &str = "pr-1.preview.example.test";
 const PRODUCTION: &str = "www.example.test";
 const PREVIEW_ADDRESS: &str = "10.77.0.10";
 const PRODUCTION_ADDRESS: &str = "10.77.0.20";
 
+/// A closed loop is never late, so that a busy machine makes no run invalid.
 const SCENARIO: &str = r#"
 [[scenario]]
 name = "home"
 path = "/"
-profile = { rate = 100, connections = 4, duration = "1s", warm-up = "200ms", timeout = "2s" }
+profile = { connections = 4, duration = "1s", warm-up = "200ms", timeout = "2s" }
 "#;
 
 /// A project whose preview and production run in a network of their own.
@@ -120,11 +123,13 @@ impl Stage {
         job.arguments(["run"]).inside(self.namespace.name()).run()
     }
 
-    pub(crate) fn outcomes(&self) -> Value {
-        json(&self.project.path().join("target/loadgate/report.json"))["scenarios"][0]["outcomes"].clone()
+    /// Returns how many requests of the last run ended in a way.
+    pub(crate) fn outcomes(&self, class: &str) -> u64 {
+        let report = json(&self.project.path().join("target/loadgate/report.json"));
+        report["scenarios"][0]["outcomes"][class].as_u64().unwrap_or(0)
     }
 
-    fn requests_to_preview(&self) -> usize {
+    pub(crate) fn requests_to_preview(&self) -> usize {
         self.preview.access_log().lines().count()
     }
 
@@ -160,14 +165,14 @@ fn write_certificates(directory: &Path) {
     }
 }
 
-fn deployment_event(reference: &str) -> Value {
+pub(crate) fn deployment_event(reference: &str) -> Value {
     serde_json::json!({
         "action": "created",
         "deployment": {
             "id": 7, "sha": HEAD_SHA, "ref": reference, "environment": "Preview",
             "production_environment": false, "transient_environment": true,
         },
-        "deployment_status": {"state": "success", "environment_url": format!("https://{PREVIEW}/"), "target_url": ""},
+        "deployment_status": {"state": "success", "environment_url": PREVIEW_URL, "target_url": ""},
         "repository": {"full_name": "acme/shop"},
     })
 }
@@ -176,12 +181,14 @@ fn deployment_event(reference: &str) -> Value {
 fn the_preview_of_a_pull_request_is_loaded_over_tls_and_production_hears_nothing() {
     let Some(stage) = Stage::set("return 200 'ok';") else { return };
 
-    stage.run_in_pull_request(&format!("https://{PREVIEW}/")).expect(0);
+    stage.run_in_pull_request(PREVIEW_URL).expect(0);
 
     let report = json(&stage.project.path().join("target/loadgate/report.json"));
     assert_eq!(report["verdict"], "no-baseline", "{report}");
-    assert_eq!(stage.outcomes()["2xx"], 100, "{report}");
-    assert!(stage.requests_to_preview() >= 100);
+    let answered = stage.outcomes("2xx");
+    assert!(answered > 50, "{report}");
+    let heard = u64::try_from(stage.requests_to_preview()).unwrap();
+    assert!(heard >= answered, "the preview heard {heard} requests, the report says {answered}");
     assert!(stage.preview.access_log().contains("GET / HTTP/1.1\" 200"), "{}", stage.preview.access_log());
     stage.assert_production_heard_nothing();
 }
@@ -193,7 +200,7 @@ fn the_preview_of_a_deployment_is_loaded_and_production_hears_nothing() {
 
     stage.run(stage.job("deployment_status")).expect(0);
 
-    assert_eq!(stage.outcomes()["2xx"], 100);
+    assert!(stage.outcomes("2xx") > 50);
     stage.assert_production_heard_nothing();
 }
 
@@ -201,9 +208,9 @@ fn the_preview_of_a_deployment_is_loaded_and_production_hears_nothing() {
 fn a_preview_that_redirects_to_production_leads_nobody_there() {
     let Some(stage) = Stage::set(&format!("return 302 https://{PRODUCTION}/;")) else { return };
 
-    let ended = stage.run_in_pull_request(&format!("https://{PREVIEW}/"));
+    let ended = stage.run_in_pull_request(PREVIEW_URL);
 
-    assert_eq!(stage.outcomes()["3xx"], 100, "{ended:?}");
+    assert!(stage.outcomes("3xx") > 50, "{ended:?}");
     stage.assert_production_heard_nothing();
 }
 
@@ -212,11 +219,10 @@ fn a_preview_with_a_certificate_of_an_unknown_root_gets_no_request() {
     let Some(stage) = Stage::set("return 200 'ok';") else { return };
     stage.configure("", SCENARIO);
 
-    stage.run_in_pull_request(&format!("https://{PREVIEW}/")).expect(101);
+    stage.run_in_pull_request(PREVIEW_URL).expect(101);
 
-    let outcomes = stage.outcomes();
-    assert!(outcomes["connect"].as_u64().unwrap() > 0, "{outcomes}");
-    assert!(outcomes.get("2xx").is_none_or(|count| count == 0), "{outcomes}");
+    assert!(stage.outcomes("connect") > 0);
+    assert_eq!(stage.outcomes("2xx"), 0);
     assert_eq!(stage.requests_to_preview(), 0, "{}", stage.preview.access_log());
 }
 
@@ -254,7 +260,7 @@ fn proxies_of_the_environment_are_not_used() {
     let Some(stage) = Stage::set("return 200 'ok';") else { return };
     let proxy = stage.namespace.listen("127.0.0.1:3128");
     proxy.set_nonblocking(true).unwrap();
-    let mut job = stage.job("pull_request").variable("LOADGATE_PREVIEW_URL", format!("https://{PREVIEW}/"));
+    let mut job = stage.job("pull_request").variable("LOADGATE_PREVIEW_URL", PREVIEW_URL);
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         job = job.variable(name, "http://127.0.0.1:3128");
     }
@@ -263,15 +269,16 @@ fn proxies_of_the_environment_are_not_used() {
 
     let connected = proxy.accept();
     assert_eq!(connected.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    assert_eq!(stage.outcomes()["2xx"], 100);
+    assert!(stage.outcomes("2xx") > 50);
 }
 
 #[test]
 fn a_rate_above_the_limits_is_refused_before_anything_is_sent() {
     let Some(stage) = Stage::set("return 200 'ok';") else { return };
-    stage.configure("roots = [\"root.pem\"]\n[limits]\nrate = 99", SCENARIO);
+    let too_fast = "[[scenario]]\nname = \"home\"\nprofile = { rate = 100, duration = \"1s\" }";
+    stage.configure("roots = [\"root.pem\"]\n[limits]\nrate = 99", too_fast);
 
-    let ended = stage.run_in_pull_request(&format!("https://{PREVIEW}/")).expect(2);
+    let ended = stage.run_in_pull_request(PREVIEW_URL).expect(2);
 
     assert!(ended.stderr.contains("the limit is 99/s"), "{}", ended.stderr);
     assert_eq!(stage.requests_to_preview(), 0, "{}", stage.preview.access_log());
@@ -284,7 +291,7 @@ fn a_closed_loop_stays_under_the_rate_of_the_limits() {
          profile = { connections = 8, duration = \"2s\", warm-up = \"1s\" }";
     stage.configure("roots = [\"root.pem\"]\n[limits]\nrate = 100", closed_loop);
 
-    stage.run_in_pull_request(&format!("https://{PREVIEW}/")).expect(0);
+    stage.run_in_pull_request(PREVIEW_URL).expect(0);
 
     // Three seconds at 100 a second, and at most one request more for each connection.
     let requests = stage.requests_to_preview();
