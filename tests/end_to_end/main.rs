@@ -9,6 +9,7 @@
     reason = "a test may panic, wait, connect, look at its surroundings and say what it skips"
 )]
 
+mod action;
 mod bad_input;
 mod baseline;
 mod command;
