@@ -18,6 +18,7 @@ mod demo;
 #[path = "../../src/github/double.rs"]
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
+mod image;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod nginx;

@@ -269,6 +269,8 @@ fn proxies_of_the_environment_are_not_used() {
 
     let connected = proxy.accept();
     assert_eq!(connected.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    let own = stage.namespace.enter(|| TcpStream::connect("127.0.0.1:3128").unwrap());
+    assert_eq!(proxy.accept().unwrap().1, own.local_addr().unwrap(), "a connection would have been seen");
     assert!(stage.outcomes("2xx") > 50);
 }
 
