@@ -1,4 +1,4 @@
-//! End-to-end tests: the built binary against real services, real nginx, real network namespaces, a real image build.
+//! End-to-end tests: the built binary against real services, real nginx, real network namespaces.
 //!
 //! One module a subject. Load goes to loopback or to a namespace that the test made itself, and is bounded.
 
@@ -9,7 +9,6 @@
     reason = "a test may panic, wait, connect, look at its surroundings and say what it skips"
 )]
 
-mod action;
 mod bad_input;
 mod baseline;
 mod command;
@@ -18,7 +17,6 @@ mod demo;
 #[path = "../../src/github/double.rs"]
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
-mod image;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod nginx;

@@ -37,12 +37,3 @@ pub(crate) fn skip(why: &str) {
 pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
-
-/// Returns whether a test that takes minutes may run: in CI always, elsewhere where the variable asks for it.
-pub(crate) fn has_time_for(variable: &str, what: &str) -> bool {
-    let is_asked_for = std::env::var(variable).is_ok_and(|value| value == "1");
-    if !is_asked_for && !is_ci() {
-        eprintln!("SKIPPED: {what} takes minutes; ask for it with {variable}=1");
-    }
-    is_asked_for || is_ci()
-}

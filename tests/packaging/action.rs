@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::command::{Loadgate, binary};
-use crate::parts;
+use crate::{has_time_for, parts};
 
 /// Seconds after which a job has hung: it builds everything once.
 const LONGEST_JOB: &str = "1200";
@@ -291,7 +291,7 @@ impl Caller {
 
 #[test]
 fn a_job_gets_the_verdict_and_fails_with_the_gate() {
-    if !parts::has_time_for("LOADGATE_TEST_ACTION", "building the action") {
+    if !has_time_for("LOADGATE_TEST_ACTION", "building the action") {
         return;
     }
     let Some(wrkflw) = parts::require("wrkflw") else { return };
