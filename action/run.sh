@@ -3,28 +3,31 @@
 # comment, the summary, the annotations and the step's outputs, and its exit code is the step's.
 set -euo pipefail
 
+bad_usage() {
+    echo "::error title=cargo loadgate::$1"
+    exit 2
+}
+
 is_true() {
     case $2 in
         true) return 0 ;;
         false | "") return 1 ;;
-        *)
-            echo "::error title=cargo loadgate::input '$1' must be true or false"
-            exit 2
-            ;;
+        *) bad_usage "input '$1' must be true or false" ;;
     esac
 }
 
-arguments=(run --out "${LOADGATE_INPUT_OUT:-target/loadgate}" --id "${LOADGATE_INPUT_ID:-loadgate}")
+# Every value stands behind its flag's "=": whatever it begins with, it cannot be taken for another flag.
+arguments=(run "--out=${LOADGATE_INPUT_OUT:-target/loadgate}" "--id=${LOADGATE_INPUT_ID:-loadgate}")
 if [[ -n ${LOADGATE_INPUT_PACKAGE:-} ]]; then
-    arguments+=(--package "$LOADGATE_INPUT_PACKAGE")
+    arguments+=("--package=$LOADGATE_INPUT_PACKAGE")
 fi
 while IFS= read -r scenario; do
     if [[ -n $scenario ]]; then
-        arguments+=(--scenario "$scenario")
+        arguments+=("--scenario=$scenario")
     fi
 done <<<"${LOADGATE_INPUT_SCENARIO:-}"
 if [[ -n ${LOADGATE_INPUT_FAIL_ON:-} ]]; then
-    arguments+=(--fail-on "$LOADGATE_INPUT_FAIL_ON")
+    arguments+=("--fail-on=$LOADGATE_INPUT_FAIL_ON")
 fi
 if is_true save-baseline "${LOADGATE_INPUT_SAVE_BASELINE:-}"; then
     arguments+=(--save-baseline)
@@ -34,5 +37,5 @@ if ! is_true comment "${LOADGATE_INPUT_COMMENT:-true}"; then
 fi
 
 binary=${LOADGATE_BINARY:-cargo-loadgate}
-cd "${LOADGATE_INPUT_WORKING_DIRECTORY:-.}"
+CDPATH='' cd -- "${LOADGATE_INPUT_WORKING_DIRECTORY:-.}" || bad_usage "input 'working-directory' names no directory"
 exec "$binary" "${arguments[@]}"

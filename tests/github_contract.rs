@@ -44,7 +44,8 @@ fn one_comment_is_created_and_edited_on_a_github_that_checks_every_call() {
 
     let inside = Command::new("unshare")
         .args(namespace)
-        .args(["--pid", "--fork", "--kill-child"])
+        // The program finds out through /proc who listens, so that the processes in it must be those of the namespace.
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
         .env(INSIDE, &programs)
@@ -70,6 +71,7 @@ fn inside_the_namespace() {
 
         create_then_edit(&double, number).await;
         ask_for_pull_requests().await;
+        gate_a_service_twice(&double).await;
 
         assert_eq!(double.request_violations(), Vec::<String>::new());
         double.prove_that_violations_are_seen(number).await;
@@ -109,6 +111,76 @@ async fn ask_for_pull_requests() {
     assert!(matches!(found, Err(GithubError::NotFound { .. })), "{found:?}");
 }
 
+/// Runs the whole program in the job of a pull request: recorded six times, then slowed.
+async fn gate_a_service_twice(double: &Double) {
+    let number = double.open_issue_with_comments(2).await;
+    let project = tempfile::tempdir().unwrap();
+    write_service_project(project.path(), number);
+    let read = |name: &str| {
+        let written = project.path().join("target/loadgate").join(name);
+        std::fs::read_to_string(written).unwrap()
+    };
+    let comment = || format!("<!-- loadgate:v1 id=loadgate -->\n{}", read("comment.md"));
+
+    gate_in_job(project.path(), "0%", &["--save-baseline"]);
+    assert_eq!(double.bodies_by("loadgate", number).await, [comment()]);
+    for _ in 1..6 {
+        gate_in_job(project.path(), "0%", &["--save-baseline", "--no-comment"]);
+    }
+    assert_eq!(double.bodies_by("loadgate", number).await.len(), 1);
+    let code = gate_in_job(project.path(), "30%", &[]);
+
+    assert_eq!(double.bodies_by("loadgate", number).await, [comment()], "there is one comment, edited");
+    let report: Value = serde_json::from_str(&read("report.json")).unwrap();
+    let verdict = report["verdict"].as_str().unwrap();
+    assert!(comment().contains(verdict), "{verdict}: {}", comment());
+    // A noisy machine may not see the slowdown; the comment then says so, and never that it got faster.
+    let expected = match verdict {
+        "regressed" => 100,
+        "invalid" => 101,
+        _ => 0,
+    };
+    assert!(code == Some(expected) && verdict != "improved", "{code:?} {report}");
+}
+
+fn write_service_project(directory: &Path, number: PullRequestNumber) {
+    let configuration = format!(
+        "[service]\nrun = [\"{}\", \"demo-service\"]\nready = \"/healthz\"\n\
+         [[scenario]]\nname = \"products\"\npath = \"/products\"\n\
+         profile = {{ rate = 1000, connections = 64, duration = \"2s\", warm-up = \"300ms\", rounds = 4 }}\n\
+         [gate]\nmetrics = [\"p50\"]\nconfirm-after = \"100ms\"\n",
+        env!("CARGO_BIN_EXE_cargo-loadgate")
+    );
+    std::fs::write(directory.join("loadgate.toml"), configuration).unwrap();
+    let end = |branch: &str, sha: &str| json!({ "ref": branch, "sha": sha, "repo": { "full_name": "octocat/shop" } });
+    let payload = json!({
+        "action": "synchronize",
+        "pull_request": {
+            "number": number.value(), "state": "open",
+            "head": end("faster", "0123456789abcdef0123456789abcdef01234567"), "base": end("main", &"f".repeat(40)),
+        },
+        "repository": { "full_name": "octocat/shop" },
+    });
+    std::fs::write(directory.join("event.json"), payload.to_string()).unwrap();
+}
+
+fn gate_in_job(directory: &Path, slower: &str, more: &[&str]) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-loadgate"));
+    command.arg("run").args(more).current_dir(directory).env_clear();
+    for (name, value) in [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_EVENT_NAME", "pull_request"),
+        ("GITHUB_EVENT_PATH", "event.json"),
+        ("GITHUB_REPOSITORY", "octocat/shop"),
+        ("GITHUB_API_URL", CHECKING_PROXY),
+        ("GITHUB_TOKEN", "token_of_the_tool"),
+        ("DEMO_SLOWER", slower),
+    ] {
+        command.env(name, value);
+    }
+    command.status().unwrap().code()
+}
+
 /// The emulator and the proxy, for as long as the test runs.
 struct Double {
     programs: PathBuf,
@@ -137,7 +209,8 @@ impl Double {
                 &["proxy", "-h", "127.0.0.1", "-p", "4010", API_DESCRIPTION, EMULATOR],
             ),
         ];
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        // The emulator closes idle connections while a gate runs.
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let double = Self { programs: programs.to_owned(), children, http };
         for url in [EMULATOR, CHECKING_PROXY] {
             double.wait_for_answer(url).await;

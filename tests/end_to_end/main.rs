@@ -1,4 +1,4 @@
-//! End-to-end tests: the built binary against real services, real nginx, real network namespaces, a real image build.
+//! End-to-end tests: the built binary against real services, real nginx, real network namespaces.
 //!
 //! One module a subject. Load goes to loopback or to a namespace that the test made itself, and is bounded.
 
@@ -14,7 +14,17 @@ mod baseline;
 mod command;
 mod demo;
 mod documents;
+#[cfg(target_os = "linux")]
+#[path = "../../src/github/double.rs"]
+#[expect(dead_code, reason = "the unit tests of the room need more of it")]
+mod github_double;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod nginx;
 mod parts;
+#[cfg(target_os = "linux")]
+mod preview_comment;
+#[cfg(target_os = "linux")]
+mod preview_namespace;
 mod service;
 mod target;

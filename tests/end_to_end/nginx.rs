@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,11 +62,6 @@ impl Nginx {
     /// Returns the lines of the access log.
     pub(crate) fn access_log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
-    }
-
-    /// Returns nginx's own directory.
-    pub(crate) fn directory(&self) -> PathBuf {
-        self.directory.path().to_owned()
     }
 }
 

