@@ -101,6 +101,20 @@ impl Exit {
         Self::CouldNotComplete,
     ];
 
+    /// Returns the exit that says more: of several scenarios the one that went worst speaks for the run.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let weight = |exit| match exit {
+            Self::Passed => 0,
+            Self::NoVerdict => 1,
+            Self::GateSaysNo => 2,
+            Self::CouldNotComplete => 3,
+            Self::Refused => 4,
+            Self::BadUsage => 5,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
+
     /// Returns the process's exit code.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -148,6 +162,16 @@ mod tests {
         assert_eq!(Verdict::Inconclusive.exit(FailOn::default()), Exit::Passed);
         assert_eq!(Verdict::Inconclusive.exit(strict), Exit::NoVerdict);
         assert_eq!(Verdict::NoBaseline.exit(strict), Exit::NoVerdict);
+    }
+
+    #[test]
+    fn a_scenario_that_fails_the_run_is_not_hidden_by_one_that_does_not() {
+        let tolerant = Verdict::Inconclusive.exit(FailOn::default());
+        let strict = Verdict::NoBaseline.exit(FailOn { inconclusive: false, no_baseline: true });
+
+        assert_eq!(tolerant.worse(strict), Exit::NoVerdict);
+        assert_eq!(strict.worse(Exit::GateSaysNo), Exit::GateSaysNo);
+        assert_eq!(Exit::CouldNotComplete.worse(Exit::GateSaysNo), Exit::CouldNotComplete);
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn write_service_project(directory: &Path, number: PullRequestNumber) {
     let configuration = format!(
         "[service]\nrun = [\"{}\", \"demo-service\"]\nready = \"/healthz\"\n\
          [[scenario]]\nname = \"products\"\npath = \"/products\"\n\
-         profile = {{ rate = 1000, connections = 64, duration = \"2s\", warm-up = \"300ms\", rounds = 4 }}\n\
+         profile = {{ connections = 8, duration = \"2s\", warm-up = \"300ms\", rounds = 4 }}\n\
          [gate]\nmetrics = [\"p50\"]\nconfirm-after = \"100ms\"\n",
         env!("CARGO_BIN_EXE_cargo-loadgate")
     );

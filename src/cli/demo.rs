@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::arguments::DemoArguments;
 use super::artefacts::{self, Artefacts};
 use super::failure::Failure;
-use super::gate::{Gate, Judged};
+use super::gate::Gate;
 use super::progress::Display;
 use super::remember;
 use super::run;
@@ -20,11 +20,11 @@ use crate::clock;
 use crate::config;
 use crate::context::Context;
 use crate::guard::{self, ClearedTarget, Inquiry, SystemResolver};
-use crate::report::{Report, ReportedTarget};
+use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
 use crate::target::{Candidate, ServicePlan, Source};
-use crate::verdict::{Exit, FailOn, Verdict};
+use crate::verdict::{Exit, Verdict};
 
 /// How often the unchanged service is measured for the baseline.
 const BASELINE_RUNS: usize = 5;
@@ -40,7 +40,7 @@ const CONFIGURATION: &str = r#"
 [[scenario]]
 name = "products"
 path = "/products"
-profile = { rate = 1500, connections = 64, duration = "4s", warm-up = "500ms", rounds = 5, timeout = "2s" }
+profile = { rate = 800, connections = 64, duration = "4s", warm-up = "500ms", rounds = 3, timeout = "2s" }
 
 [gate]
 metrics = ["p50", "p90"]
@@ -163,32 +163,19 @@ impl<'a> Stage<'a> {
     }
 
     fn chapter(&self, slower: Option<&str>, out: &Path) -> Result<Chapter, Failure> {
-        let started_at = clock::wall();
-        let recall = self.store.records().map_err(|error| remember::failed(&error))?;
-        let records: Vec<Record> = recall.records.into_iter().map(|(_, record)| record).collect();
+        let records = self.store.records().map_err(|error| remember::failed(&error))?.into_records();
         let (running, cleared) = self.start(slower)?;
-        let judged = self.gate(&cleared, &records).judge(&self.scenario)?;
+        let mut report = run::blank_report(&cleared);
+        let gate = self.gate(&cleared, &records);
+        let judged = [gate.judge(&self.scenario)?];
         running.stop();
         self.stop_if_cancelled()?;
-        let report = self.report(started_at, &cleared, &judged);
-        let written = artefacts::write(
-            out,
-            &report,
-            cleared.evidence(),
-            std::slice::from_ref(&judged.record),
-            self.session.console.redactor(),
-        )?;
+        run::conclude(&mut report, &gate, &judged);
+        let records = judged.map(|one| one.record);
+        let redactor = self.session.console.redactor();
+        let written = artefacts::write(out, &report, cleared.evidence(), &records, redactor)?;
         run::show(self.session, &report, false);
         Ok(Chapter { report, written })
-    }
-
-    fn report(&self, started_at: jiff::Timestamp, cleared: &ClearedTarget, judged: &Judged) -> Report {
-        let target = ReportedTarget {
-            origin: cleared.origin().clone(),
-            source: cleared.source().clone(),
-            derivation: cleared.evidence().derivation(),
-        };
-        run::report(started_at, target, None, &self.machine, vec![judged], FailOn::default(), Vec::new())
     }
 
     fn stop_if_cancelled(&self) -> Result<(), Failure> {
@@ -230,13 +217,12 @@ fn outcome(unchanged: &Report, slowed: &Report) -> Exit {
     if is_too_noisy(unchanged) || is_too_noisy(slowed) { Exit::NoVerdict } else { Exit::CouldNotComplete }
 }
 
-/// A baseline that varies so much that it could not see the demo's slowdown says nothing about the gate.
+/// Says whether the machine kept the story from coming out: a run that could not be judged, or a baseline that varies
+/// so much that it could not see the demo's slowdown, says nothing about the gate.
 fn is_too_noisy(report: &Report) -> bool {
-    report.verdict == Verdict::Inconclusive
-        || report
-            .scenarios
-            .iter()
-            .flat_map(|scenario| &scenario.comparison.metrics)
+    let metrics = report.scenarios.iter().flat_map(|scenario| &scenario.comparison.metrics);
+    matches!(report.verdict, Verdict::Inconclusive | Verdict::Invalid | Verdict::NoBaseline)
+        || metrics
             .filter(|metric| metric.is_gated)
             .any(|metric| metric.detectable.is_some_and(|detectable| detectable >= SLOWDOWN_FRACTION))
 }
@@ -247,8 +233,8 @@ fn conclude(session: &Session, unchanged: &Chapter, slowed: &Chapter) {
     let conclusion = match outcome(&unchanged.report, &slowed.report) {
         Exit::Passed => "The gate behaved: the unchanged version passed, the slowed one was caught.",
         Exit::NoVerdict => {
-            "This machine was too noisy to tell: the five unchanged runs differ too much for the gate to see \
-             a change of 30 % beyond doubt. Close other programs and run the demo again."
+            "This machine was too noisy to tell: the runs differ too much, or the load could not be kept, so that \
+             the gate could not see a change of 30 % beyond doubt. Close other programs and run the demo again."
         }
         _ => {
             "The gate did not behave as the story promises, and noise does not explain it: please report this \

@@ -16,6 +16,7 @@ use crate::load::{self, DriveOptions};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::scenario::Scenario;
+use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
 const PAUSE_STEP: Duration = Duration::from_millis(50);
@@ -41,6 +42,8 @@ pub(super) struct Judged {
     pub(super) report: ScenarioReport,
     /// The measurement in the form that baselines are stored in.
     pub(super) record: Record,
+    /// What the scenario alone would tell the caller.
+    pub(super) exit: Exit,
 }
 
 impl Gate<'_> {
@@ -62,6 +65,7 @@ impl Gate<'_> {
             fingerprint: fingerprint.clone(),
             accepted_step: None,
         };
+        let exit = comparison.verdict.exit(scenario.gate.fail_on);
         let report = ScenarioReport {
             measurement,
             request_line: format!("{} {}", scenario.request.method().as_str(), scenario.request.path()),
@@ -69,7 +73,7 @@ impl Gate<'_> {
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
         };
-        Ok(Judged { report, record })
+        Ok(Judged { report, record, exit })
     }
 
     /// Drives one scenario, showing progress under a label.

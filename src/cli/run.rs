@@ -2,6 +2,7 @@
 
 use super::arguments::RunArguments;
 use super::artefacts;
+use super::console::Verbosity;
 use super::failure::Failure;
 use super::gate::{Gate, Judged};
 use super::progress::Display;
@@ -12,19 +13,21 @@ use super::{overrides, remember};
 use crate::baseline::Machine;
 use crate::clock;
 use crate::config::{self, Settings};
-use crate::context::CommitSha;
+use crate::guard::ClearedTarget;
 use crate::report::{Report, ReportedTarget, terminal};
-use crate::verdict::{Exit, FailOn, Verdict};
+use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
-    let started_at = clock::wall();
     let settings = configure(session, arguments)?;
     let mut subject = Subject::choose(session, &settings)?;
+    let scenarios = subject.permitted_scenarios(&settings)?;
     subject.prepare(session, &settings)?;
     let cleared = subject.clear(session)?;
-    let scenarios = subject.permitted_scenarios(&settings)?;
     let recalled = remember::recall(&settings)?;
+    let mut report = blank_report(&cleared);
+    report.warnings = [subject.reading.warnings.clone(), recalled.warnings].concat();
+    report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
     let gate = Gate {
         target: &cleared,
@@ -37,20 +40,11 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         display: &display,
     };
     let judged = scenarios.iter().map(|scenario| gate.judge(scenario)).collect::<Result<Vec<_>, _>>()?;
-    let target = ReportedTarget {
-        origin: cleared.origin().clone(),
-        source: cleared.source().clone(),
-        derivation: cleared.evidence().derivation(),
-    };
-    let mut warnings = recalled.warnings;
-    warnings.extend(subject.stop());
-    let commit = gate.commit.clone();
+    report.warnings.extend(subject.stop());
     if arguments.save_baseline {
-        warnings.extend(remember::save(session, &settings, &judged)?);
+        report.warnings.extend(remember::save(session, &settings, &judged)?);
     }
-    let fail_on = strictest(&scenarios.iter().map(|scenario| scenario.gate.fail_on).collect::<Vec<_>>());
-    let report =
-        report(started_at, target, commit, &gate.machine, judged.iter().collect(), fail_on, warnings);
+    conclude(&mut report, &gate, &judged);
     let records: Vec<_> = judged.into_iter().map(|one| one.record).collect();
     let written =
         artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
@@ -69,46 +63,44 @@ fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Fa
     Ok(settings)
 }
 
-fn strictest(all: &[FailOn]) -> FailOn {
-    FailOn {
-        inconclusive: all.iter().any(|one| one.inconclusive),
-        no_baseline: all.iter().any(|one| one.no_baseline),
+/// Returns the report of a run that begins now and has measured nothing yet.
+pub(super) fn blank_report(cleared: &ClearedTarget) -> Report {
+    Report {
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: clock::wall(),
+        verdict: Verdict::Invalid,
+        exit: Verdict::Invalid.exit(crate::verdict::FailOn::default()),
+        target: ReportedTarget {
+            origin: cleared.origin().clone(),
+            source: cleared.source().clone(),
+            derivation: cleared.evidence().derivation(),
+        },
+        commit: None,
+        environment: String::new(),
+        scenarios: Vec::new(),
+        warnings: Vec::new(),
+        run_url: None,
     }
 }
 
-/// Puts together what the run can tell.
-pub(super) fn report(
-    started_at: jiff::Timestamp,
-    target: ReportedTarget,
-    commit: Option<CommitSha>,
-    machine: &Machine,
-    judged: Vec<&Judged>,
-    fail_on: FailOn,
-    warnings: Vec<String>,
-) -> Report {
-    let verdict = judged
-        .iter()
-        .map(|one| one.report.comparison.verdict)
-        .reduce(Verdict::worse)
-        .unwrap_or(Verdict::Invalid);
-    Report {
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at,
-        verdict,
-        exit: verdict.exit(fail_on),
-        target,
-        commit: commit.map(String::from),
-        environment: machine.to_string(),
-        scenarios: judged.into_iter().map(|one| one.report.clone()).collect(),
-        warnings,
-        run_url: None,
-    }
+/// Puts what was judged into the report; the scenario that went worst speaks for the run.
+pub(super) fn conclude(report: &mut Report, gate: &Gate<'_>, judged: &[Judged]) {
+    report.commit = gate.commit.clone().map(String::from);
+    report.environment = gate.machine.to_string();
+    report.scenarios = judged.iter().map(|one| one.report.clone()).collect();
+    let verdicts = judged.iter().map(|one| one.report.comparison.verdict);
+    report.verdict = verdicts.reduce(Verdict::worse).unwrap_or(Verdict::Invalid);
+    report.exit = judged.iter().map(|one| one.exit).reduce(Exit::worse).unwrap_or(Exit::CouldNotComplete);
 }
 
 /// Prints the report on stdout.
 pub(super) fn show(session: &Session, report: &Report, is_detailed: bool) {
     let style = terminal::Style { color: session.console.is_coloured(), ..terminal::Style::default() };
-    session.console.result(&terminal::render(report, style));
+    if session.console.verbosity() == Verbosity::Quiet {
+        session.console.result(&terminal::headline(report, style));
+    } else {
+        session.console.result(&terminal::render(report, style));
+    }
     if is_detailed {
         session.console.result(&terminal::spectrum(report));
     }

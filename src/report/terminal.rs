@@ -50,15 +50,20 @@ pub fn spectrum(report: &Report) -> String {
     text
 }
 
+/// Returns the verdict and its main reason, ending with a line feed.
+#[must_use]
+pub fn headline(report: &Report, style: Style) -> String {
+    let mut page = Page { style, text: String::new() };
+    let verdict = report.verdict;
+    let headline = wording::headline(report);
+    page.line(tone(verdict), &format!("{}: {}", verdict.as_str().to_uppercase(), headline.plain()));
+    page.text
+}
+
 /// Returns the report as text that ends with a line feed.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
-    let mut page = Page { style, text: String::new() };
-    let verdict = report.verdict;
-    page.line(
-        tone(verdict),
-        &format!("{}: {}", verdict.as_str().to_uppercase(), wording::headline(report).plain()),
-    );
+    let mut page = Page { style, text: headline(report, style) };
     page.line(PLAIN, &wording::consequence(report.exit));
     page.line(DIM, &format!("target {} (from {})", report.target.origin, report.target.source));
     let commit = report.commit.as_deref().map(|commit| format!("commit {}, ", wording::outside(commit)));

@@ -26,7 +26,7 @@ fn a_declared_service_is_started_loaded_and_stopped() {
 
     let report = json(&project.path().join("target/loadgate/report.json"));
     assert_eq!(report["verdict"], "no-baseline", "{}", ended.stdout);
-    assert!(report["scenarios"][0]["outcomes"]["2xx"].as_u64().unwrap() > 1_900, "{report}");
+    assert!(report["scenarios"][0]["outcomes"]["2xx"].as_u64().unwrap() > 500, "{report}");
     let port = report["target"]["port"].as_u64().or_else(|| {
         let origin = report["target"]["host"].as_str()?;
         origin.rsplit(':').next()?.parse().ok()
