@@ -12,8 +12,8 @@ set -euo pipefail
 
 cache=${LOADGATE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cargo-loadgate-tests}/image
 image=localhost/cargo-loadgate-test
-debian=docker.io/library/debian:bookworm-slim
-rust=docker.io/library/rust:1-slim-bookworm
+debian=localhost/debian:bookworm-slim
+rust=localhost/rust:1-slim-bookworm
 system_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 mkdir -p "$cache/tmp"
