@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    clippy::print_stderr,
     reason = "a test may panic, look at its surroundings and say what it skips"
 )]
 
@@ -22,7 +21,7 @@ mod parts;
 fn has_time_for(variable: &str, what: &str) -> bool {
     let is_asked_for = std::env::var(variable).is_ok_and(|value| value == "1");
     if !is_asked_for && !parts::is_ci() {
-        eprintln!("SKIPPED: {what} takes minutes; ask for it with {variable}=1");
+        parts::tell(&format!("{what} takes minutes; ask for it with {variable}=1"));
     }
     is_asked_for || parts::is_ci()
 }
