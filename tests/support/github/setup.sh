@@ -5,6 +5,11 @@ set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 there=$1
 mkdir -p "$there"
+# Two test runs may share the directory.
+if command -v flock >/dev/null; then
+  exec 9>"$there/lock"
+  flock 9
+fi
 if [ -f "$there/installed" ] && cmp -s "$here/package-lock.json" "$there/installed"; then
   exit 0
 fi
