@@ -51,7 +51,9 @@ impl TargetTable {
 
     fn placed(&self, problem: &PolicyProblem) -> Problem {
         let entry = match problem {
-            PolicyProblem::FixedPreview { pattern } | PolicyProblem::CoversProduction { pattern, .. } => {
+            PolicyProblem::FixedPreview { pattern }
+            | PolicyProblem::CoversProduction { pattern, .. }
+            | PolicyProblem::BesideProduction { pattern, .. } => {
                 self.preview.iter().find(|entry| entry.value == *pattern).map(|entry| &entry.place)
             }
             PolicyProblem::UnlistableNetwork { network } => {

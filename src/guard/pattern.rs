@@ -38,6 +38,12 @@ enum Part {
     Placeholder(Placeholder),
 }
 
+/// Words that a shared platform's other customers put into their names too, so that they tell no project apart.
+const COMMON_WORDS: [&str; 15] = [
+    "app", "branch", "deploy", "dev", "git", "merge", "mr", "pr", "preview", "previews", "pull", "request",
+    "review", "test", "web",
+];
+
 /// Decides whether a placeholder may stand for a text.
 pub(super) type Accepts<'a> = &'a dyn Fn(Placeholder, &str) -> bool;
 
@@ -69,15 +75,20 @@ impl PreviewPattern {
         }
         let labels = host.split('.').map(read_label).collect::<Result<Vec<_>, _>>()?;
         let pattern = Self { text: text.to_owned(), labels, port };
-        pattern.check_zone()?;
+        pattern.check_zone(&example)?;
         Ok(pattern)
     }
 
-    fn check_zone(&self) -> Result<(), &'static str> {
+    fn check_zone(&self, example: &str) -> Result<(), &'static str> {
         let Some(last) = self.last_variable_label() else { return Ok(()) };
         let zone = self.zone();
         if zone.is_empty() || names::ends_like_an_address(&zone) {
             return Err("the placeholders need a fixed zone to their right");
+        }
+        // Some suffixes are wildcards: then it is the placeholder's label that strangers register names under.
+        let below_labels = example.splitn(last + 1, '.').last().unwrap_or(example);
+        if psl::suffix_str(below_labels) == Some(below_labels) {
+            return Err("anybody can register names there");
         }
         let Some(suffix) = psl::suffix(zone.as_bytes()) else { return Ok(()) };
         if suffix.as_bytes() != zone.as_bytes() {
@@ -85,9 +96,8 @@ impl PreviewPattern {
         }
         // Under a hosting platform's suffix each label is another customer, unless fixed text tells ours apart.
         let is_platform = suffix.typ() == Some(psl::Type::Private);
-        let has_text = self.labels[last]
-            .iter()
-            .any(|part| matches!(part, Part::Text(text) if text.bytes().any(|b| b.is_ascii_alphanumeric())));
+        let has_text =
+            self.labels[last].iter().any(|part| matches!(part, Part::Text(text) if tells_apart(text)));
         match (is_platform, has_text) {
             (true, true) => Ok(()),
             (true, false) => {
@@ -124,6 +134,15 @@ impl PreviewPattern {
     /// Returns whether a placeholder ties the pattern to the pull request.
     pub(super) fn is_bound(&self) -> bool {
         self.holds(Placeholder::PullRequest) || self.holds(Placeholder::Branch)
+    }
+
+    /// Returns whether branches give whole labels right below a host, so that a branch could be named like any of
+    /// the host's neighbours.
+    pub(super) fn opens_labels_below(&self, host: &str) -> bool {
+        let is_free = |last: usize| self.labels[last] == [Part::Placeholder(Placeholder::Branch)];
+        self.zone() == host
+            && !self.holds(Placeholder::PullRequest)
+            && self.last_variable_label().is_some_and(is_free)
     }
 
     /// Returns whether any pull request could give this host.
@@ -192,7 +211,15 @@ pub(super) fn has_shape(placeholder: Placeholder, text: &str) -> bool {
     }
 }
 
+/// Returns whether a text beside a placeholder can be a project's name.
+fn tells_apart(text: &str) -> bool {
+    text.split('-').any(|word| !word.is_empty() && !COMMON_WORDS.contains(&word))
+}
+
 fn flaw_of_example(example: &str) -> Option<&'static str> {
+    if example.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Some("it is not in lower case");
+    }
     if example.contains(['{', '}']) {
         return Some("the placeholders are {pr}, {branch} and {hash}");
     }
@@ -310,6 +337,10 @@ mod tests {
             "pr-{pr}.com",
             "pr-{pr}.co.uk",
             "{branch}.netlify.app",
+            "pr-{pr}.netlify.app",
+            "deploy-preview-{pr}.fly.dev",
+            "{branch}.compute.amazonaws.com",
+            "{branch}.x-{pr}.compute.amazonaws.com",
             "preview.shop.{branch}",
             "{pr}",
             "10.0.0.{pr}",

@@ -31,7 +31,8 @@ impl Policy {
     #[must_use]
     pub fn problems_for_remote(&self) -> Vec<PolicyProblem> {
         let mut problems = Vec::new();
-        if self.production.is_empty() {
+        // A name under which others register theirs is nobody's production: a list of such names protects nothing.
+        if self.production.iter().all(ProductionHost::is_public_suffix) {
             problems.push(PolicyProblem::NoProduction);
         }
         if self.preview.is_empty() {
@@ -44,6 +45,13 @@ impl Policy {
             let covered = self.production.iter().find(|host| pattern.can_match(host.as_str()));
             if let Some(host) = covered {
                 problems.push(PolicyProblem::CoversProduction {
+                    pattern: pattern.to_string(),
+                    host: host.to_string(),
+                });
+            }
+            let neighbour = self.production.iter().find(|host| pattern.opens_labels_below(host.as_str()));
+            if let Some(host) = neighbour.filter(|_| covered.is_none()) {
+                problems.push(PolicyProblem::BesideProduction {
                     pattern: pattern.to_string(),
                     host: host.to_string(),
                 });
@@ -74,6 +82,10 @@ impl ProductionHost {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn is_public_suffix(&self) -> bool {
+        psl::suffix(self.0.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == self.0.as_str())
     }
 }
 
@@ -142,6 +154,33 @@ mod tests {
         assert!(matches!(problems[1], PolicyProblem::CoversProduction { .. }), "{problems:?}");
         assert!(matches!(problems[2], PolicyProblem::UnlistableNetwork { .. }), "{problems:?}");
         assert_eq!(problems.len(), 3);
+    }
+
+    #[test]
+    fn a_branch_must_not_be_able_to_take_the_name_of_productions_neighbour() {
+        let open = policy(&["{branch}.shop.test"], &["shop.test"], &[]);
+
+        let problems = open.problems_for_remote();
+
+        assert!(matches!(problems[..], [PolicyProblem::BesideProduction { .. }]), "{problems:?}");
+        for bound in
+            ["pr-{pr}.shop.test", "web-{branch}.shop.test", "{branch}.preview.shop.test", "{pr}.shop.test"]
+        {
+            assert_eq!(policy(&[bound], &["shop.test"], &[]).problems_for_remote(), [], "{bound}");
+        }
+    }
+
+    #[test]
+    fn public_suffixes_alone_are_no_production_list() {
+        for (production, is_empty) in [
+            (&["com", "co.uk"][..], true),
+            (&["vercel.app"], true),
+            (&["com", "shop.test"], false),
+            (&["intranet"], false),
+        ] {
+            let problems = policy(&["pr-{pr}.preview.shop.test"], production, &[]).problems_for_remote();
+            assert_eq!(problems == [PolicyProblem::NoProduction], is_empty, "{production:?}: {problems:?}");
+        }
     }
 
     #[test]

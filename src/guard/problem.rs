@@ -43,6 +43,17 @@ pub enum PolicyProblem {
         /// The production host.
         host: String,
     },
+    /// Branches give whole labels beside production, and a branch is named by whoever opens the pull request.
+    /// Give previews a zone of their own.
+    #[error(
+        "preview pattern {pattern:?} lets a branch take the name of any host beside production host {host}"
+    )]
+    BesideProduction {
+        /// The pattern.
+        pattern: String,
+        /// The production host.
+        host: String,
+    },
     /// A network reaches beyond one special-purpose block. List only the private range that previews live in.
     #[error("network {network} is not inside one private range")]
     UnlistableNetwork {
@@ -69,7 +80,7 @@ impl PolicyProblem {
                     .into()
             }
             Self::FixedPreview { .. } => "bind the pattern to the pull request with {pr} or {branch}".into(),
-            Self::CoversProduction { .. } => {
+            Self::CoversProduction { .. } | Self::BesideProduction { .. } => {
                 "give previews a zone of their own, such as \"pr-{pr}.preview.example.com\"".into()
             }
             Self::UnlistableNetwork { .. } => {
@@ -87,7 +98,8 @@ impl PolicyProblem {
             Self::NoPreview
             | Self::MalformedPattern { .. }
             | Self::FixedPreview { .. }
-            | Self::CoversProduction { .. } => "target.preview",
+            | Self::CoversProduction { .. }
+            | Self::BesideProduction { .. } => "target.preview",
         }
     }
 }
