@@ -4,7 +4,7 @@
 use super::Statement;
 use crate::context::{Context, Deployment, PullRequest, PullRequestEvent};
 use crate::guard::receipt::RefusalCode;
-use crate::guard::{Case, names, production_words};
+use crate::guard::{Case, Depth, names, production_words};
 
 const RUN_ON_PULL_REQUESTS: &str = "run on `pull_request` or `deployment_status` in GitHub Actions, or load a service on this machine \
      with [service] or --local PORT";
@@ -17,7 +17,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
         return Statement::proof("the target is a service on this machine");
     }
     match &case.inquiry.context {
-        Context::PullRequest(pull_request) => ask_pull_request(pull_request),
+        Context::PullRequest(pull_request) => ask_pull_request(pull_request, case.depth),
         Context::Desk => Statement::veto(
             RefusalCode::NoPullRequest,
             "no CI system vouches for this run",
@@ -35,7 +35,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     }
 }
 
-fn ask_pull_request(pull_request: &PullRequest) -> Statement {
+fn ask_pull_request(pull_request: &PullRequest, depth: Depth) -> Statement {
     if pull_request.is_closed || pull_request.action == "closed" {
         return Statement::veto(
             RefusalCode::ClosedPullRequest,
@@ -61,7 +61,15 @@ fn ask_pull_request(pull_request: &PullRequest) -> Statement {
         None => Statement::veto(
             RefusalCode::UnknownPullRequest,
             format!("no open pull request is known for commit {}", pull_request.head_sha.short()),
-            "give the job `pull-requests: read`, and deploy the head commit of the pull request",
+            match depth {
+                Depth::Offline => {
+                    "ask without --offline: only the forge knows which pull request was deployed"
+                }
+                Depth::Online => {
+                    "give the job `pull-requests: read` and its GITHUB_TOKEN, and deploy the head commit of the \
+                     pull request"
+                }
+            },
         ),
     }
 }
@@ -105,8 +113,8 @@ fn not_ready(fact: &str) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::Inquiry;
     use crate::guard::layers::fixture::{self, assert_passes, assert_vetoes};
+    use crate::guard::{FixedResolver, Inquiry};
 
     fn with_pull_request(change: impl FnOnce(&mut PullRequest)) -> Inquiry {
         let mut inquiry = fixture::deployed();
@@ -165,6 +173,10 @@ mod tests {
         let lost = with_pull_request(|pull_request| pull_request.number = None);
 
         assert_vetoes(ask, &lost, RefusalCode::UnknownPullRequest);
+        let offline = fixture::offline(ask, &lost).line("L1").remedy.unwrap();
+        let resolver = FixedResolver::answering(&[]);
+        let online = fixture::online(ask, &lost, &resolver).line("L1").remedy.unwrap();
+        assert!(offline.contains("without --offline") && online.contains("pull-requests: read"), "{online}");
     }
 
     #[test]

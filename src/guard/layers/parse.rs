@@ -60,11 +60,13 @@ fn read_remote(raw: &str, patterns: &[PreviewPattern]) -> Result<Origin, Stateme
     }
     let url = Url::parse(raw).map_err(|error| malformed(raw, &error.to_string()))?;
     if url.scheme() != "https" {
-        return Err(Statement::veto(
-            RefusalCode::Scheme,
-            format!("the scheme of {} is not https", shown(raw)),
-            "serve the preview over https: only that proves whom the load reaches",
-        ));
+        let remedy = if names_this_machine(&url) {
+            "a service on this machine is named by its port alone: use --local PORT, or [service] to start it"
+        } else {
+            "serve the preview over https: only that proves whom the load reaches"
+        };
+        let fact = format!("the scheme of {} is not https", shown(raw));
+        return Err(Statement::veto(RefusalCode::Scheme, fact, remedy));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(malformed(raw, "it holds credentials"));
@@ -89,6 +91,15 @@ fn read_remote(raw: &str, patterns: &[PreviewPattern]) -> Result<Origin, Stateme
         ));
     }
     Ok(Origin { scheme: Scheme::Https, host, port })
+}
+
+fn names_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn flaw_of_text(raw: &str) -> Option<&'static str> {
@@ -225,6 +236,21 @@ mod tests {
             "blob:https://pr-1.preview.shop.test/x",
         ] {
             assert_refused(raw, RefusalCode::Scheme);
+        }
+    }
+
+    #[test]
+    fn a_service_of_this_machine_is_sent_to_its_own_door() {
+        for (raw, is_local) in [
+            ("http://localhost:3000/", true),
+            ("http://127.0.0.1:3000/", true),
+            ("http://[::1]:3000/", true),
+            ("http://pr-1.preview.shop.test/", false),
+            ("http://localhost.shop.test/", false),
+        ] {
+            let said = read(raw).unwrap_err().line("L3");
+            assert_eq!(said.code, Some(RefusalCode::Scheme), "{raw}");
+            assert_eq!(said.remedy.unwrap().contains("--local"), is_local, "{raw}");
         }
     }
 

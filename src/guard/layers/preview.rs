@@ -108,15 +108,28 @@ fn explain<'p>(
     mut patterns: impl Iterator<Item = &'p PreviewPattern> + Clone,
 ) -> Statement {
     let host = &origin.host;
-    let shape = patterns.clone().find(|pattern| pattern.can_match(host));
-    if let Some(pattern) = shape.filter(|pattern| !pattern.is_bound()) {
+    let mut bound = patterns.clone().filter(|pattern| pattern.is_bound());
+    let mut shaped = bound.clone().filter(|pattern| pattern.can_match(host));
+    // Branches may be named like almost anything, so that the pattern of a number is likelier to be meant.
+    let numbered = shaped.clone().find(|pattern| pattern.holds(Placeholder::PullRequest));
+    let meant = numbered.or_else(|| shaped.next());
+    let expected = match meant.or_else(|| bound.next()) {
+        Some(pattern) => {
+            format!("the policy expects {}", pattern.filled(binding.number, binding.slug.as_deref()))
+        }
+        None => {
+            format!("no preview pattern with {{pr}} or {{branch}} names port {}, so add one", origin.port)
+        }
+    };
+    let shape = patterns.find(|pattern| pattern.can_match(host)).filter(|_| meant.is_none());
+    if let Some(pattern) = shape {
         return Statement::veto(
             RefusalCode::ShapeOnly,
             format!("{host} has the shape of {pattern}, but nothing binds it to this pull request"),
-            "use a pattern with {pr} or {branch}: production deployments can have the same shape",
+            format!("{expected}: production deployments can have the same shape"),
         );
     }
-    let needs_branch = patterns.clone().any(|pattern| pattern.holds(Placeholder::Branch));
+    let needs_branch = meant.is_some_and(|pattern| pattern.holds(Placeholder::Branch));
     if let Some(Err(flaw)) = slug.filter(|_| needs_branch) {
         return Statement::veto(
             RefusalCode::UnfitBranch,
@@ -124,13 +137,9 @@ fn explain<'p>(
             "rename the branch, or bind previews by {pr}",
         );
     }
-    let expected = patterns.next().map_or_else(
-        || "no preview pattern names this port".to_owned(),
-        |pattern| format!("the policy expects {}", pattern.filled(binding.number, binding.slug.as_deref())),
-    );
     Statement::veto(
         RefusalCode::NotAPreview,
-        format!("{host} is not the preview of this pull request"),
+        format!("{} is not the preview of this pull request", origin.authority()),
         format!("{expected}; other zones are added to [target] preview by a reviewed change"),
     )
 }
@@ -197,6 +206,23 @@ mod tests {
             &inquiry("main.p.test", &["{branch}.p.test"], Some("main")),
             RefusalCode::UnfitBranch,
         );
+    }
+
+    #[test]
+    fn a_refusal_names_the_pattern_that_was_meant() {
+        let hash_first = ["{hash}.p.test", "{branch}.p.test", "pr-{pr}.p.test"];
+        for (host, patterns, branch, code, expected) in [
+            ("pr-2.p.test", &hash_first[..], "feat/cart", RefusalCode::NotAPreview, "pr-1.p.test"),
+            ("pr-2.p.test", &hash_first, "main", RefusalCode::NotAPreview, "pr-1.p.test"),
+            ("othername.p.test", &hash_first, "feat/cart", RefusalCode::NotAPreview, "feat-cart.p.test"),
+            ("stranger.test", &["{branch}.p.test"], "main", RefusalCode::NotAPreview, "{branch}.p.test"),
+            ("a1b2c3-x.p.test", &["{hash}-x.p.test", "{pr}.p.test"], "a", RefusalCode::ShapeOnly, "1.p.test"),
+            ("pr-1.p.test", &["pr-{pr}.p.test:8443"], "a", RefusalCode::NotAPreview, "names port 443"),
+        ] {
+            let said = fixture::offline(ask, &inquiry(host, patterns, Some(branch))).line("L5");
+            assert_eq!(said.code, Some(code), "{host}: {said:?}");
+            assert!(said.remedy.as_ref().unwrap().contains(expected), "{host}: {said:?}");
+        }
     }
 
     #[test]
