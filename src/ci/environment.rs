@@ -55,9 +55,9 @@ impl Environment {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// Returns whether a variable has exactly this value.
-    pub(super) fn says(&self, name: &str, value: &str) -> bool {
-        self.get(name) == Some(value)
+    /// Returns whether a variable has this value, in capitals or not; what is not UTF-8 is an error.
+    pub(super) fn says(&self, name: &str, value: &str) -> Result<bool, CiError> {
+        Ok(self.text(name)?.is_some_and(|text| text.eq_ignore_ascii_case(value)))
     }
 
     /// Returns a variable that must be there.

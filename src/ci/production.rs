@@ -11,33 +11,33 @@ use crate::target::ProductionFact;
 /// One variable, when it counts, and how to read a production host from it.
 struct Rule {
     variable: &'static str,
-    counts: fn(&Environment) -> bool,
+    counts: fn(&Environment) -> Result<bool, CiError>,
     read: fn(&str) -> Option<String>,
 }
 
 const fn rule(
     variable: &'static str,
-    counts: fn(&Environment) -> bool,
+    counts: fn(&Environment) -> Result<bool, CiError>,
     read: fn(&str) -> Option<String>,
 ) -> Rule {
     Rule { variable, counts, read }
 }
 
 const RULES: [Rule; 14] = [
-    rule("VERCEL_PROJECT_PRODUCTION_URL", |_| true, host_of),
+    rule("VERCEL_PROJECT_PRODUCTION_URL", |_| Ok(true), host_of),
     rule("VERCEL_URL", |environment| environment.says("VERCEL_ENV", "production"), host_of),
     rule("VERCEL_BRANCH_URL", |environment| environment.says("VERCEL_ENV", "production"), host_of),
-    rule("URL", |environment| environment.is_set("NETLIFY"), host_of),
-    rule("SITE_NAME", |environment| environment.is_set("NETLIFY"), |name| app_of(name, "netlify.app")),
+    rule("URL", |environment| Ok(environment.is_set("NETLIFY")), host_of),
+    rule("SITE_NAME", |environment| Ok(environment.is_set("NETLIFY")), |name| app_of(name, "netlify.app")),
     rule("DEPLOY_URL", is_netlify_production, host_of),
     rule("DEPLOY_PRIME_URL", is_netlify_production, host_of),
-    rule("CF_PAGES_URL", |environment| environment.is_set("CF_PAGES"), pages_project_of),
+    rule("CF_PAGES_URL", |environment| Ok(environment.is_set("CF_PAGES")), pages_project_of),
     rule("RENDER_EXTERNAL_URL", |environment| environment.says("IS_PULL_REQUEST", "false"), host_of),
     rule("RENDER_EXTERNAL_HOSTNAME", |environment| environment.says("IS_PULL_REQUEST", "false"), host_of),
-    rule("HEROKU_PARENT_APP_NAME", |_| true, |name| app_of(name, "herokuapp.com")),
+    rule("HEROKU_PARENT_APP_NAME", |_| Ok(true), |name| app_of(name, "herokuapp.com")),
     rule(
         "HEROKU_APP_NAME",
-        |environment| !environment.is_set("HEROKU_PR_NUMBER"),
+        |environment| Ok(!environment.is_set("HEROKU_PR_NUMBER")),
         |name| app_of(name, "herokuapp.com"),
     ),
     rule(
@@ -51,7 +51,10 @@ const RULES: [Rule; 14] = [
 /// Returns every host that the environment calls production.
 pub(super) fn facts(environment: &Environment) -> Result<Vec<ProductionFact>, CiError> {
     let mut facts = Vec::new();
-    for rule in RULES.iter().filter(|rule| (rule.counts)(environment)) {
+    for rule in &RULES {
+        if !(rule.counts)(environment)? {
+            continue;
+        }
         let Some(text) = environment.text(rule.variable)? else { continue };
         let host = (rule.read)(text).ok_or_else(|| CiError::NoHost { variable: rule.variable.to_owned() })?;
         facts.push(ProductionFact { host, variable: rule.variable.to_owned() });
@@ -59,12 +62,12 @@ pub(super) fn facts(environment: &Environment) -> Result<Vec<ProductionFact>, Ci
     Ok(facts)
 }
 
-fn is_netlify_production(environment: &Environment) -> bool {
-    environment.is_set("NETLIFY") && environment.says("CONTEXT", "production")
+fn is_netlify_production(environment: &Environment) -> Result<bool, CiError> {
+    Ok(environment.is_set("NETLIFY") && environment.says("CONTEXT", "production")?)
 }
 
-fn is_gitlab_production(environment: &Environment) -> bool {
-    environment.is_set("GITLAB_CI") && environment.says("CI_ENVIRONMENT_TIER", "production")
+fn is_gitlab_production(environment: &Environment) -> Result<bool, CiError> {
+    Ok(environment.is_set("GITLAB_CI") && environment.says("CI_ENVIRONMENT_TIER", "production")?)
 }
 
 /// Reads a URL or a bare host.
@@ -118,6 +121,25 @@ mod tests {
         assert!(hosts(&[app, ("HEROKU_PR_NUMBER", "1")]).is_empty());
 
         assert!(hosts(&[("URL", "https://www.shop.test/")]).is_empty());
+
+        // People name this one, and write it as they like.
+        let domain = ("RAILWAY_PUBLIC_DOMAIN", "shop.test");
+        assert_eq!(hosts(&[domain, ("RAILWAY_ENVIRONMENT_NAME", "Production")]), ["shop.test"]);
+        assert!(hosts(&[domain, ("RAILWAY_ENVIRONMENT_NAME", "pr-1")]).is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_companion_that_cannot_be_read_is_an_error() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+
+        let environment = Environment::from_pairs([
+            ("VERCEL_URL", OsString::from("shop-3f9c-acme.vercel.app")),
+            ("VERCEL_ENV", OsString::from_vec(b"production\xff".to_vec())),
+        ]);
+
+        assert_eq!(facts(&environment).unwrap_err().to_string(), "VERCEL_ENV is not UTF-8");
     }
 
     #[test]

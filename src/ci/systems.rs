@@ -61,13 +61,13 @@ const OTHERS: [System; 20] = [
 
 /// Recognises the system.
 pub(super) fn recognise(environment: &Environment) -> Result<Recognised, CiError> {
-    if let Some(found) = find(&LOOKALIKES, environment) {
+    if let Some(found) = find(&LOOKALIKES, environment)? {
         return named(found, environment);
     }
-    if environment.says("GITHUB_ACTIONS", "true") {
+    if environment.says("GITHUB_ACTIONS", "true")? {
         return Ok(Recognised::GitHubActions);
     }
-    if let Some(found) = find(&OTHERS, environment) {
+    if let Some(found) = find(&OTHERS, environment)? {
         return named(found, environment);
     }
     match environment.text("CI")? {
@@ -76,11 +76,17 @@ pub(super) fn recognise(environment: &Environment) -> Result<Recognised, CiError
     }
 }
 
-fn find(systems: &'static [System], environment: &Environment) -> Option<&'static System> {
-    systems.iter().find(|system| match system.marker {
-        Marker::Set(name) => environment.is_set(name),
-        Marker::Says(name, value) => environment.says(name, value),
-    })
+fn find(systems: &'static [System], environment: &Environment) -> Result<Option<&'static System>, CiError> {
+    for system in systems {
+        let is_running = match system.marker {
+            Marker::Set(name) => environment.is_set(name),
+            Marker::Says(name, value) => environment.says(name, value)?,
+        };
+        if is_running {
+            return Ok(Some(system));
+        }
+    }
+    Ok(None)
 }
 
 fn named(system: &System, environment: &Environment) -> Result<Recognised, CiError> {
