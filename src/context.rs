@@ -169,6 +169,8 @@ pub struct Deployment {
     pub id: u64,
     /// The environment's name, such as `Preview`.
     pub environment: String,
+    /// Other names of the environment: a deployment can be moved to another environment by one of its statuses.
+    pub other_environments: Vec<String>,
     /// The state of the latest status, such as `success`.
     pub state: String,
     /// Whether the forge calls the environment a production environment; absent says nothing.
@@ -204,6 +206,19 @@ pub struct PullRequest {
     pub deployment: Option<Deployment>,
 }
 
+/// The pull request that a deployment was found to belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedPullRequest {
+    /// Its number.
+    pub number: PullRequestNumber,
+    /// The branch it comes from, raw.
+    pub head_branch: String,
+    /// The branch it wants to change, raw.
+    pub base_branch: String,
+    /// Whether its head lives in another repository.
+    pub is_from_fork: bool,
+}
+
 /// For whom a run happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -233,17 +248,18 @@ impl Context {
 
     /// Joins a deployment to its pull request, for payloads that do not carry the number.
     ///
-    /// The caller has seen that the pull request is open and that its head is the deployed commit. What the payload
-    /// did say stays as it is; a context without a pull request is returned unchanged.
+    /// The caller has seen that the pull request is open and that its head is the deployed commit. A number that the
+    /// payload did say stays as it is, and so does everything in a context without a pull request. The branches are
+    /// the forge's: the reference of a deployment is any name of its commit, and a tag looks like a branch there.
     #[must_use]
-    pub fn with_pull_request_number(
-        mut self,
-        number: PullRequestNumber,
-        head_branch: Option<String>,
-    ) -> Self {
-        if let Self::PullRequest(pull_request) = &mut self {
-            pull_request.number.get_or_insert(number);
-            pull_request.head_branch = pull_request.head_branch.take().or(head_branch);
+    pub fn joined_to(mut self, found: JoinedPullRequest) -> Self {
+        if let Self::PullRequest(pull_request) = &mut self
+            && pull_request.number.is_none()
+        {
+            pull_request.number = Some(found.number);
+            pull_request.head_branch = Some(found.head_branch);
+            pull_request.base_branch = Some(found.base_branch);
+            pull_request.is_from_fork = found.is_from_fork;
         }
         self
     }
@@ -299,13 +315,20 @@ mod tests {
     #[test]
     fn joining_fills_in_what_the_payload_did_not_say() {
         let joined = |number| {
-            let two = PullRequestNumber::parse("2").unwrap();
-            let context = deployment_context(number).with_pull_request_number(two, Some("feat/cart".into()));
-            let pull_request = context.pull_request().unwrap().clone();
-            (pull_request.number.unwrap().value(), pull_request.head_branch.unwrap())
+            let context = deployment_context(number).joined_to(JoinedPullRequest {
+                number: PullRequestNumber::parse("2").unwrap(),
+                head_branch: "feat/cart".into(),
+                base_branch: "trunk".into(),
+                is_from_fork: true,
+            });
+            context.pull_request().unwrap().clone()
         };
 
-        assert_eq!(joined(None), (2, "feat/cart".into()));
-        assert_eq!(joined(Some("1")), (1, "feat/cart".into()));
+        let filled = joined(None);
+        assert_eq!(filled.number.map(PullRequestNumber::value), Some(2));
+        assert_eq!(filled.head_branch.as_deref(), Some("feat/cart"));
+        assert_eq!(filled.base_branch.as_deref(), Some("trunk"));
+        assert!(filled.is_from_fork);
+        assert_eq!(Context::PullRequest(Box::new(joined(Some("1")))), deployment_context(Some("1")));
     }
 }

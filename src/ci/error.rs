@@ -76,6 +76,14 @@ pub enum CiError {
         /// The repository in the variable.
         variable: String,
     },
+    /// The payload speaks of another pull request than the job. Check what replaced the file or the variable.
+    #[error("the event payload contradicts {variable} at {field}")]
+    OtherPullRequest {
+        /// The path of the field inside the payload.
+        field: &'static str,
+        /// The variable.
+        variable: &'static str,
+    },
 }
 
 impl CiError {
@@ -92,7 +100,7 @@ impl CiError {
             Self::Unreadable { .. } | Self::NotAFile { .. } => {
                 "check that this step can see the file that GITHUB_EVENT_PATH names".into()
             }
-            Self::TooLarge { .. } | Self::OtherRepository { .. } => {
+            Self::TooLarge { .. } | Self::OtherRepository { .. } | Self::OtherPullRequest { .. } => {
                 "check whether a step of the job replaced the payload or the variable".into()
             }
             Self::Malformed { .. } | Self::MalformedFact { .. } => {

@@ -46,6 +46,7 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
         base_branch: Some(body.base.name),
         deployment: None,
     };
+    facts.agree_with_job(&context)?;
     Ok(Reading::of(Context::PullRequest(Box::new(context))))
 }
 
@@ -78,6 +79,10 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
     context.deployment = Some(Deployment {
         id: deployment.id,
         environment: deployment.environment,
+        other_environments: [deployment.original_environment, status.environment]
+            .into_iter()
+            .flatten()
+            .collect(),
         state: status.state,
         production_environment: deployment.production_environment,
         transient_environment: deployment.transient_environment,
@@ -118,6 +123,27 @@ impl Facts<'_> {
             }
             _ => Ok(repository),
         }
+    }
+
+    /// Any step can rewrite the payload's file, but none the job's own variables.
+    fn agree_with_job(&self, pull_request: &PullRequest) -> Result<(), CiError> {
+        let number = pull_request.number.map(|number| number.to_string());
+        let job_number = self.environment.text("GITHUB_REF")?.and_then(|reference| {
+            let (number, _) = reference.strip_prefix("refs/pull/")?.split_once('/')?;
+            Some(number)
+        });
+        let head = self.environment.text("GITHUB_HEAD_REF")?;
+        let base = self.environment.text("GITHUB_BASE_REF")?;
+        for (variable, said, field, payload) in [
+            ("GITHUB_REF", job_number, "pull_request.number", number.as_deref()),
+            ("GITHUB_HEAD_REF", head, "pull_request.head.ref", pull_request.head_branch.as_deref()),
+            ("GITHUB_BASE_REF", base, "pull_request.base.ref", pull_request.base_branch.as_deref()),
+        ] {
+            if said.is_some() && said != payload {
+                return Err(CiError::OtherPullRequest { field, variable });
+            }
+        }
+        Ok(())
     }
 
     fn malformed(&self, field: &str, source: MalformedFact) -> CiError {
@@ -191,6 +217,14 @@ mod tests {
     const MERGE: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
     fn read_event(event: &str, payload: &Value) -> Result<Reading, CiError> {
+        read_event_with(event, payload, ("GITHUB_JOB", "gate"))
+    }
+
+    fn read_event_with(
+        event: &str,
+        payload: &Value,
+        variable: (&'static str, &str),
+    ) -> Result<Reading, CiError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(payload.to_string().as_bytes()).unwrap();
         let path = file.path().to_str().unwrap();
@@ -202,6 +236,7 @@ mod tests {
             ("GITHUB_SERVER_URL", "https://github.com"),
             ("GITHUB_RUN_ID", "77"),
             ("GITHUB_SHA", MERGE),
+            variable,
         ]))
     }
 
@@ -365,6 +400,32 @@ mod tests {
         let error = read_event("pull_request", &payload).unwrap_err();
 
         assert!(matches!(error, CiError::OtherRepository { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_payload_that_contradicts_the_job_is_refused() {
+        for (variable, agreeing, other) in [
+            ("GITHUB_REF", "refs/pull/1/merge", "refs/pull/2/merge"),
+            ("GITHUB_HEAD_REF", "feat/cart", "feat/other"),
+            ("GITHUB_BASE_REF", "main", "release"),
+        ] {
+            let read_with =
+                |value| read_event_with("pull_request", &pull_request_payload(), (variable, value));
+            assert!(read_with(agreeing).is_ok() && read_with("").is_ok(), "{variable}");
+            let error = read_with(other).unwrap_err();
+            assert!(error.to_string().contains(variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_deployments_environment_is_told() {
+        let mut payload = changed(deployment_payload(), "/deployment/environment", json!("Preview"));
+        payload["deployment"]["original_environment"] = json!("staging");
+        payload["deployment_status"]["environment"] = json!("production");
+
+        let deployment = pull_request_of("deployment_status", &payload).deployment.unwrap();
+
+        assert_eq!(deployment.other_environments, ["staging", "production"]);
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) struct DeploymentStatusPayload {
 #[derive(Debug, Deserialize)]
 pub(super) struct DeploymentStatusBody {
     pub(super) state: String,
+    pub(super) environment: Option<String>,
     pub(super) environment_url: Option<String>,
     pub(super) target_url: Option<String>,
 }
@@ -70,6 +71,7 @@ pub(super) struct DeploymentBody {
     #[serde(rename = "ref")]
     pub(super) reference: String,
     pub(super) environment: String,
+    pub(super) original_environment: Option<String>,
     pub(super) production_environment: Option<bool>,
     pub(super) transient_environment: Option<bool>,
 }

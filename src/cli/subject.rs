@@ -9,7 +9,7 @@ use super::failure::{Failure, chain};
 use super::session::Session;
 use crate::ci::{self, Reading};
 use crate::config::{NoService, ServiceChoice, Settings};
-use crate::context::{CommitSha, Context};
+use crate::context::{CommitSha, Context, JoinedPullRequest};
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal, SystemResolver};
 use crate::publish;
 use crate::redact::harmless;
@@ -129,8 +129,12 @@ impl Subject {
                 match (open.next(), open.next()) {
                     (Some(only), None) => {
                         let context = std::mem::replace(&mut self.reading.context, Context::Desk);
-                        self.reading.context =
-                            context.with_pull_request_number(only.number, Some(only.head_branch));
+                        self.reading.context = context.joined_to(JoinedPullRequest {
+                            number: only.number,
+                            head_branch: only.head_branch,
+                            base_branch: only.base_branch,
+                            is_from_fork: only.is_from_fork,
+                        });
                     }
                     (None, _) => session.console.warning("no open pull request has the deployed commit"),
                     (Some(_), Some(_)) => {

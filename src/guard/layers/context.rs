@@ -75,23 +75,29 @@ fn ask_pull_request(pull_request: &PullRequest, depth: Depth) -> Statement {
 }
 
 fn object_to_deployment(deployment: &Deployment) -> Option<Statement> {
-    let environment = names::cut(&deployment.environment);
     if deployment.production_environment == Some(true) {
-        return Some(is_production(format!("the forge calls environment {environment:?} production")));
+        let name = names::cut(&deployment.environment);
+        return Some(is_production(format!("the forge calls environment {name:?} production")));
     }
-    if let Some(word) = production_words::find(&deployment.environment) {
-        return Some(is_production(format!(
-            "the name of environment {environment:?} holds the word {word:?}"
-        )));
-    }
-    if deployment.environment.eq_ignore_ascii_case(PAGES_ENVIRONMENT) {
-        return Some(is_production(format!("environment {environment:?} is a live site")));
+    let mut called = std::iter::once(&deployment.environment).chain(&deployment.other_environments);
+    if let Some(objection) = called.find_map(|name| object_to_environment(name)) {
+        return Some(objection);
     }
     if deployment.state != "success" {
         let state = names::cut(&deployment.state);
         return Some(not_ready(&format!("deployment {} is in state {state:?}", deployment.id)));
     }
     None
+}
+
+fn object_to_environment(environment: &str) -> Option<Statement> {
+    let name = names::cut(environment);
+    if let Some(word) = production_words::find(environment) {
+        return Some(is_production(format!("the name of environment {name:?} holds the word {word:?}")));
+    }
+    environment
+        .eq_ignore_ascii_case(PAGES_ENVIRONMENT)
+        .then(|| is_production(format!("environment {name:?} is a live site")))
 }
 
 fn is_production(fact: String) -> Statement {
@@ -197,6 +203,8 @@ mod tests {
             let inquiry = with_deployment(|deployment| deployment.environment = name.into());
             assert_vetoes(ask, &inquiry, RefusalCode::ProductionEnvironment);
         }
+        let moved = with_deployment(|deployment| deployment.other_environments = vec!["production".into()]);
+        assert_vetoes(ask, &moved, RefusalCode::ProductionEnvironment);
         let flagged = with_deployment(|deployment| deployment.production_environment = Some(true));
         assert_vetoes(ask, &flagged, RefusalCode::ProductionEnvironment);
     }

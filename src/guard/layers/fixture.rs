@@ -47,6 +47,7 @@ pub(in crate::guard) fn deployed() -> Inquiry {
     pull_request.deployment = Some(Deployment {
         id: 9,
         environment: "Preview".into(),
+        other_environments: vec![],
         state: "success".into(),
         production_environment: Some(false),
         transient_environment: Some(true),
