@@ -21,18 +21,25 @@ const HOST_OWNED_HEADERS: [&str; 11] = [
 ];
 
 /// Headers that make a proxy or an edge route the request to another host or deployment.
-const ROUTING_HEADERS: [&str; 10] = [
+const ROUTING_HEADERS: [&str; 14] = [
     "forwarded",
+    "x-amplify-dpl",
+    "x-deployment-id",
+    "x-envoy-original-dst-host",
     "x-forwarded-host",
     "x-forwarded-server",
     "x-forwarded-port",
     "x-host",
+    "x-http-host-override",
     "x-original-host",
     "x-original-url",
     "x-rewrite-url",
     "x-ms-routing-name",
     "cloudflare-workers-version-overrides",
 ];
+
+/// Cookies that make an edge answer from another deployment than the host's own.
+const ROUTING_COOKIES: [&str; 3] = ["__vdpl", "_dpl", "x-ms-routing-name"];
 
 /// The longest path with query, and the longest header value, that is sent.
 pub const MAX_FIELD_BYTES: usize = 8 * 1024;
@@ -191,14 +198,23 @@ fn check_header(name: &str, value: &str) -> Result<(), RequestError> {
     if !value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f)) {
         return refuse("its value holds a control character");
     }
-    let lower = name.to_ascii_lowercase();
+    // Gateways that hand headers on as variables read an underscore as a hyphen.
+    let lower = name.to_ascii_lowercase().replace('_', "-");
     if HOST_OWNED_HEADERS.contains(&lower.as_str()) {
         return refuse("the load generator writes this header itself");
     }
     if ROUTING_HEADERS.contains(&lower.as_str()) {
         return refuse("it could route the request to another host");
     }
+    if lower == "cookie" && value.split(';').any(is_routing_cookie) {
+        return refuse("a cookie in it could route the request to another deployment");
+    }
     Ok(())
+}
+
+fn is_routing_cookie(cookie: &str) -> bool {
+    let name = cookie.split('=').next().unwrap_or(cookie).trim();
+    ROUTING_COOKIES.iter().any(|routing| routing.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -208,6 +224,7 @@ mod tests {
     #[test]
     fn a_plain_request_is_taken() {
         let request = Request::get("/shop?page=2").unwrap().with_header("accept", "text/html").unwrap();
+        let request = request.with_header("x_trace", "1").unwrap().with_header("Cookie", "a=__vdpl").unwrap();
 
         assert_eq!((request.method(), request.path()), (Method::Get, "/shop?page=2"));
     }
@@ -239,6 +256,12 @@ mod tests {
             ("Transfer-Encoding", "chunked"),
             ("Upgrade", "h2c"),
             ("X-Forwarded-Host", "www.example.com"),
+            ("X_Forwarded_Host", "www.example.com"),
+            ("Content_Length", "5"),
+            ("X-HTTP-Host-Override", "www.example.com"),
+            ("X-Amplify-Dpl", "41"),
+            ("Cookie", "theme=dark; __vdpl=dpl_live"),
+            ("cookie", "X-MS-Routing-Name=self"),
             (":authority", "www.example.com"),
             ("A", "b\r\nHost: www.example.com"),
             ("A\r\nB", "c"),
