@@ -49,7 +49,9 @@ impl Subject {
             (None, true, ServiceChoice::Declared(plan) | ServiceChoice::Discovered(plan)) => {
                 Kind::Service(plan.clone())
             }
-            (None, true, ServiceChoice::None(reason)) => return Err(nothing_to_load(reason)),
+            (None, true, ServiceChoice::None(reason)) => {
+                return Err(nothing_to_load(reason, &reading.warnings));
+            }
         };
         let policy = match kind {
             Kind::Preview => settings.target.to_policy_for_remote(),
@@ -208,15 +210,20 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
     Failure::new(Exit::Refused, refusal.to_string(), Some(refusal.help()))
 }
 
-fn nothing_to_load(reason: &NoService) -> Failure {
-    Failure::usage(
-        format!("there is nothing to load: no preview in the environment and no service: {}", reason.why),
-        format!(
-            "{}; or use --local PORT for a service that already listens, or set LOADGATE_PREVIEW_URL in an \
-             earlier step of the pull request's job",
-            reason.help
-        ),
-    )
+/// Without a target, what looked odd in the environment is likely to be why.
+fn nothing_to_load(reason: &NoService, warnings: &[String]) -> Failure {
+    let mut message =
+        format!("there is nothing to load: no preview in the environment and no service: {}", reason.why);
+    for warning in warnings {
+        message.push_str("\n  | ");
+        message.push_str(&harmless(warning));
+    }
+    let help = format!(
+        "{}; or use --local PORT for a service that already listens, or set LOADGATE_PREVIEW_URL in an earlier \
+         step of the pull request's job",
+        reason.help
+    );
+    Failure::usage(message, help)
 }
 
 /// Returns the failure of a service, with what the service itself said last.

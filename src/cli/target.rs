@@ -7,7 +7,7 @@ use super::overrides;
 use super::session::Session;
 use super::subject::Subject;
 use crate::config::{self, Overrides};
-use crate::guard::{self, Depth, ReceiptDecision, SystemResolver};
+use crate::guard::{self, Depth, Receipt, ReceiptDecision, SystemResolver};
 use crate::verdict::Exit;
 
 /// Explains the target and returns whether it would be loaded.
@@ -15,6 +15,13 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     let typed = Overrides { local: arguments.local, ..overrides::of_project(&arguments.project) };
     let settings = config::load(&session.current_directory, &typed).map_err(Failure::problems)?;
     let mut subject = Subject::choose(session, &settings)?;
+    for warning in &subject.reading.warnings {
+        session.console.warning(warning);
+    }
+    if subject.will_start_a_service() && arguments.json {
+        print_json(session, &guard::foresee_service())?;
+        return Ok(Exit::Passed);
+    }
     if subject.will_start_a_service() {
         session.console.result(
             "The target will be a service that `run` builds and starts on this machine's loopback; \
@@ -28,9 +35,7 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     }
     let receipt = guard::examine(&subject.inquiry(session), depth, &SystemResolver::default());
     if arguments.json {
-        let json = serde_json::to_string_pretty(&receipt)
-            .map_err(|error| Failure::incomplete(format!("cannot write the receipt: {error}"), None))?;
-        session.console.result(&json);
+        print_json(session, &receipt)?;
     } else {
         session.console.result(&explanation(&receipt));
     }
@@ -38,4 +43,11 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
         ReceiptDecision::Refused => Exit::Refused,
         ReceiptDecision::Allowed | ReceiptDecision::AllowedSoFar => Exit::Passed,
     })
+}
+
+fn print_json(session: &Session, receipt: &Receipt) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(receipt)
+        .map_err(|error| Failure::incomplete(format!("cannot write the receipt: {error}"), None))?;
+    session.console.result(&json);
+    Ok(())
 }

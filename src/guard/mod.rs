@@ -34,7 +34,7 @@ use cleared::Clearance;
 use layers::{Layer, Statement};
 
 use crate::context::Context;
-use crate::target::{Candidate, Origin, ProductionFact};
+use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked. Numbers that are missing belong to layers that are not built yet.
 const LAYERS: [Layer; 7] = [
@@ -94,6 +94,19 @@ pub fn examine(inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Recei
     let mut case = Case::open(inquiry, depth, resolver);
     let lines = case.ask_all();
     case.receipt(lines)
+}
+
+/// Returns what is known of a service that `run` will build and start: it is on this machine, and there is nothing
+/// to ask the layers about yet.
+#[must_use]
+pub fn foresee_service() -> Receipt {
+    let fact = "not asked: `run` asks once it has started the service on this machine";
+    Receipt {
+        decision: ReceiptDecision::AllowedSoFar,
+        source: Some(Source::Service),
+        layers: LAYERS.iter().map(|layer| Statement::not_asked(fact).line(layer.name)).collect(),
+        ..Receipt::blank()
+    }
 }
 
 /// Clears a target for load, or says why not.

@@ -98,6 +98,29 @@ fn whatever_is_not_this_pull_requests_preview_is_refused_with_77() {
 }
 
 #[test]
+fn a_service_that_run_would_start_has_a_receipt_too() {
+    let project = project(&format!("{POLICY}\n[service]\nrun = [\"./serve\"]\n"));
+
+    let ended = ask(project.path(), "").expect(0);
+
+    let receipt: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (&receipt["decision"], &receipt["source"]["kind"]),
+        (&"allowed-so-far".into(), &"service".into())
+    );
+    assert!(ended.stderr.contains("LOADGATE_PREVIEW_URL is set but empty"), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_target_what_looks_odd_is_said() {
+    let project = project(POLICY);
+
+    let ended = ask(project.path(), "").expect(2);
+
+    assert!(ended.stderr.contains("LOADGATE_PREVIEW_URL is set but empty"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_refusal_of_run_says_layer_fact_and_remedy_and_sends_nothing() {
     let project = project(POLICY);
 
