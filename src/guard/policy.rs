@@ -49,7 +49,9 @@ impl Policy {
                     host: host.to_string(),
                 });
             }
-            let neighbour = self.production.iter().find(|host| pattern.opens_labels_below(host.as_str()));
+            let is_open_below =
+                |host: &&ProductionHost| !host.is_on_platform() && pattern.opens_labels_below(host.as_str());
+            let neighbour = self.production.iter().find(is_open_below);
             if let Some(host) = neighbour.filter(|_| covered.is_none()) {
                 problems.push(PolicyProblem::BesideProduction {
                     pattern: pattern.to_string(),
@@ -82,6 +84,11 @@ impl ProductionHost {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Below such a host live only deployments that the platform itself made, no neighbours with names of their own.
+    fn is_on_platform(&self) -> bool {
+        psl::suffix(self.0.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
     }
 
     fn is_public_suffix(&self) -> bool {
@@ -168,6 +175,7 @@ mod tests {
         {
             assert_eq!(policy(&[bound], &["shop.test"], &[]).problems_for_remote(), [], "{bound}");
         }
+        assert_eq!(policy(&["{branch}.shop.pages.dev"], &["shop.pages.dev"], &[]).problems_for_remote(), []);
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl PolicyProblem {
     pub fn help(&self) -> String {
         match self {
             Self::NoProduction => {
-                "list every production host: production = [\"example.com\", \"www.example.com\"]".into()
+                "list every production host (a public suffix is none): production = [\"example.com\", \
+                 \"www.example.com\"]"
+                    .into()
             }
             Self::NoPreview => "say where previews live: preview = [\"pr-{pr}.preview.example.com\"]".into(),
             Self::MalformedProduction { .. } => {
