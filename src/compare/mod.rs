@@ -16,7 +16,7 @@ mod words;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub use confirm::{abandon, confirm, needs_confirmation};
+pub use confirm::{abandon, confirm, invalidate, needs_confirmation};
 
 use crate::baseline::{Fingerprint, Record};
 use crate::measurement::{Measurement, empty_histogram};
