@@ -109,13 +109,17 @@ impl DirStore {
         for entry in entries {
             let entry = entry.map_err(|source| io_error("list", &self.path, source))?;
             let path = entry.path();
-            let kind = entry.file_type().map_err(|source| io_error("look at", &path, source))?;
             let has_name = path.extension().is_some_and(|extension| extension == EXTENSION);
-            if !has_name || kind.is_dir() {
+            let kind = entry.file_type();
+            if !has_name || kind.as_ref().is_ok_and(fs::FileType::is_dir) {
                 continue;
             }
-            // A link could lead out of the store, and a pipe would block for ever.
-            let read = if kind.is_file() { read_record(&path) } else { Err("not a regular file".to_owned()) };
+            let read = match kind {
+                Ok(kind) if kind.is_file() => read_record(&path),
+                // A link could lead out of the store, and a pipe would block for ever.
+                Ok(_) => Err("not a regular file".to_owned()),
+                Err(error) => Err(io_error("look at", &path, error).to_string()),
+            };
             match read {
                 Ok(record) => recall.records.push((path, record)),
                 Err(why) => recall.skipped.push(Skipped { path, why }),
@@ -145,7 +149,11 @@ impl DirStore {
         let doomed = outlived(&recall.records, retention, now);
         if !is_dry_run {
             for path in &doomed {
-                fs::remove_file(path).map_err(|source| io_error("remove", path, source))?;
+                match fs::remove_file(path) {
+                    // Another pruning was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(|source| io_error("remove", path, source))?,
+                }
             }
             self.sync();
         }
@@ -216,12 +224,14 @@ fn outlived(records: &[(PathBuf, Record)], retention: Retention, now: jiff::Time
     };
     let mut doomed = Vec::new();
     for (index, (path, record)) in records.iter().enumerate() {
-        let newer = &records[index + 1..];
-        let rank = newer.iter().filter(|(_, other)| is_same_kind(record, other)).count();
+        // A run from the future is not compared with, so it takes the place of none that is.
+        let newer =
+            records[index + 1..].iter().map(|(_, other)| other).filter(|other| other.measured_at <= now);
+        let rank = newer.clone().filter(|other| is_same_kind(record, other)).count();
         let age = Duration::try_from(now.duration_since(record.measured_at)).unwrap_or_default();
         let is_outlived = rank >= retention.keep || retention.older_than.is_some_and(|limit| age > limit);
         let is_newest_step = record.accepted_step.is_some()
-            && !newer.iter().any(|(_, other)| {
+            && !newer.clone().any(|other| {
                 other.accepted_step.is_some() && other.measurement.scenario == record.measurement.scenario
             });
         if is_outlived && !is_newest_step {
@@ -380,6 +390,25 @@ mod tests {
         assert_eq!((planned.as_slice(), before), (removed.as_slice(), 4));
         assert_eq!(names(&removed), ["a-20261101T000000Z-local.json"]);
         assert_eq!(store.records().unwrap().records.len(), 3);
+    }
+
+    #[test]
+    fn runs_from_the_future_drive_none_out() {
+        let (_directory, store) = store();
+        let now = "2026-11-23T00:00:00Z".parse().unwrap();
+        let step = |time| Record { accepted_step: Some("wanted".into()), ..record("a", time) };
+        for run in [
+            record("a", "2026-11-01T00:00:00Z"),
+            step("2026-11-02T00:00:00Z"),
+            record("a", "2026-11-03T00:00:00Z"),
+            step("2036-11-01T00:00:00Z"),
+        ] {
+            store.save(&run).unwrap();
+        }
+
+        let removed = store.prune(Retention { keep: 1, older_than: None }, now, false).unwrap();
+
+        assert_eq!(names(&removed), ["a-20261101T000000Z-local.json"]);
     }
 
     #[test]

@@ -17,16 +17,16 @@ use crate::scenario::{Rate, ScenarioName};
 pub const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The most scenarios in one file.
-const MAX_RECORDS: usize = 100;
+pub const MAX_RECORDS: usize = 100;
 
 /// The most rounds in one file: each takes some 660 kB of memory, however small it is on disk.
-const MAX_ROUNDS: usize = 500;
+pub const MAX_ROUNDS: usize = 500;
 
 /// The longest name of a processor, version or zone.
 const MAX_NAME_CHARS: usize = 300;
 
 /// The longest reason for an accepted step.
-const MAX_STEP_CHARS: usize = 2_000;
+pub const MAX_STEP_CHARS: usize = 2_000;
 
 const FORMAT: &str = "loadgate-measurement";
 const VERSION: u64 = 1;

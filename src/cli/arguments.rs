@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::baseline::format_v1::MAX_STEP_CHARS;
 use crate::scenario::Rate;
 use crate::verdict::Exit;
 
@@ -223,7 +224,7 @@ pub(super) enum BaselineCommand {
         /// The measurement [default: target/loadgate/measurement.json]
         measurement: Option<PathBuf>,
         /// Begin a new history with it, and say why the change of speed is accepted
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = reason)]
         accept: Option<String>,
         #[command(flatten)]
         store: StoreArguments,
@@ -269,6 +270,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn rate(text: &str) -> Result<Rate, String> {
     crate::config::parse_rate(text).map_err(|error| error.to_string())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let is_sentence = !text.trim().is_empty()
+        && text.chars().count() <= MAX_STEP_CHARS
+        && !text.chars().any(char::is_control);
+    if is_sentence {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("give a reason on one line, of at most {MAX_STEP_CHARS} characters"))
+    }
 }
 
 fn comment_id(text: &str) -> Result<String, String> {

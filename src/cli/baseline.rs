@@ -160,14 +160,14 @@ fn promote(
 ) -> Result<Exit, Failure> {
     let path = measurement.map_or_else(|| settings.out.join("measurement.json"), Path::to_owned);
     let records = dir::read_file(&path).map_err(|error| Failure::usage(chain(&error), error.help()))?;
+    if let Some(cut) = records.iter().find(|record| record.measurement.is_partial) {
+        return Err(Failure::usage(
+            format!("{} was cut short and can't be a baseline", cut.measurement.scenario),
+            "run it again to its end",
+        ));
+    }
     let store = remember::store(settings);
     for mut record in records {
-        if record.measurement.is_partial {
-            return Err(Failure::usage(
-                format!("{} was cut short and can't be a baseline", record.measurement.scenario),
-                "run it again to its end",
-            ));
-        }
         record.accepted_step = accept.map(str::to_owned);
         let saved = store.save(&record).map_err(|error| remember::failed(&error))?;
         session.console.result(&format!("promoted {} to {}", record.measurement.scenario, saved.display()));

@@ -46,6 +46,18 @@ pub(super) struct Judged {
     pub(super) exit: Exit,
 }
 
+impl Judged {
+    /// Takes the verdict back because the service ended while it was loaded; a run that was cut short says so already.
+    pub(super) fn without_service(mut self, how_it_ended: &str) -> Self {
+        if !self.record.measurement.is_partial {
+            let reason = format!("the service ended during the run: {how_it_ended}");
+            self.report.comparison = compare::invalidate(self.report.comparison, reason);
+            self.exit = Exit::CouldNotComplete;
+        }
+        self
+    }
+}
+
 impl Gate<'_> {
     /// Drives one scenario and judges it; a suspected regression is measured a second time.
     pub(super) fn judge(&self, scenario: &Scenario) -> Result<Judged, Failure> {

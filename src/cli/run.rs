@@ -39,8 +39,15 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         cancel: &session.cancel,
         display: &display,
     };
-    let judged = scenarios.iter().map(|scenario| gate.judge(scenario)).collect::<Result<Vec<_>, _>>()?;
-    report.warnings.extend(subject.stop());
+    let mut judged = Vec::new();
+    for scenario in &scenarios {
+        let one = gate.judge(scenario)?;
+        judged.push(match subject.died() {
+            Some(how) => one.without_service(&how),
+            None => one,
+        });
+    }
+    subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);
     }

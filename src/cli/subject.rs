@@ -195,13 +195,16 @@ impl Subject {
         }
     }
 
-    /// Stops what was started; returns what should be said about it.
-    pub(super) fn stop(&mut self) -> Option<String> {
-        let mut running = self.running.take()?;
-        let died =
-            running.exited().map(|how| format!("the service ended during the run: {}", harmless(&how)));
-        running.stop();
-        died
+    /// Returns how the service that was started ended, where it did so by itself.
+    pub(super) fn died(&mut self) -> Option<String> {
+        self.running.as_mut()?.exited().map(|how| harmless(&how))
+    }
+
+    /// Stops what was started.
+    pub(super) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
     }
 }
 

@@ -60,10 +60,16 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
 
 /// Ends a suspicion that could not be measured again, because the run was interrupted.
 #[must_use]
-pub fn abandon(mut first: Comparison) -> Comparison {
-    first.verdict = Verdict::Invalid;
-    first.reasons.insert(0, "interrupted before a suspected regression could be measured again".to_owned());
-    first
+pub fn abandon(first: Comparison) -> Comparison {
+    invalidate(first, "interrupted before a suspected regression could be measured again".to_owned())
+}
+
+/// Takes back whatever was concluded, for a reason that the measurement itself does not show.
+#[must_use]
+pub fn invalidate(mut comparison: Comparison, reason: String) -> Comparison {
+    comparison.verdict = Verdict::Invalid;
+    comparison.reasons.insert(0, reason);
+    comparison
 }
 
 fn beyond_limit(metrics: &[String]) -> String {

@@ -311,7 +311,7 @@ mod tests {
     use super::super::{Comparison, needs_confirmation};
     use super::*;
     use crate::baseline::Record;
-    use crate::measurement::Round;
+    use crate::measurement::{OutcomeClass, Round};
 
     fn metric(comparison: &Comparison, quantile: Quantile) -> &MetricComparison {
         comparison.metrics.iter().find(|metric| metric.quantile == quantile).unwrap()
@@ -470,10 +470,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_an_odd_round_does_not_move_the_run() {
+    fn an_untimed_or_an_odd_round_does_not_move_the_run() {
         let usual = || round(20_000, 3_000.0, 9_000.0);
         let odd = round(20_000, 90_000.0, 91_000.0);
-        let head = measurement(vec![odd, Round::empty(), usual(), usual(), usual()]);
+        let mut untimed = Round::empty();
+        untimed.outcomes.add(OutcomeClass::ClientError, 1);
+        let head = measurement(vec![odd, untimed, usual(), usual(), usual()]);
 
         let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
 
@@ -483,7 +485,8 @@ mod tests {
 
     #[test]
     fn wild_histories_stay_numbers() {
-        let wild = [0.1, 3.0e9, 0.1, 3.0e9].map(|us| stored(measurement(vec![round(20_000, us, us)]), 1));
+        let wild = [(0.1, 1), (3.0e9, 2), (0.1, 3), (3.0e9, 4)]
+            .map(|(us, hours)| stored(measurement(vec![round(20_000, us, us)]), hours));
         let zero = measurement(vec![round(20_000, 0.0, 0.0)]);
 
         let comparison = judge_against(&gate(&[Quantile::P50, Quantile::P90, Quantile::P99]), &zero, &wild);

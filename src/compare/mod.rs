@@ -6,6 +6,8 @@
 
 mod budget;
 mod confirm;
+#[cfg(test)]
+mod hostile;
 mod latency;
 mod recall;
 mod validity;
@@ -14,7 +16,7 @@ mod words;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub use confirm::{abandon, confirm, needs_confirmation};
+pub use confirm::{abandon, confirm, invalidate, needs_confirmation};
 
 use crate::baseline::{Fingerprint, Record};
 use crate::measurement::{Measurement, empty_histogram};
@@ -134,6 +136,10 @@ pub fn judge(gate: &Gate, head: &Measurement, history: &History) -> Comparison {
     }
     if let Some(reason) = validity::why_too_many_errors(gate, head) {
         void(&mut comparison, Verdict::Regressed, vec![reason], "too many requests failed");
+        return comparison;
+    }
+    if let Some(reason) = validity::why_service_fell_silent(head) {
+        void(&mut comparison, Verdict::Invalid, vec![reason], "the run is invalid");
         return comparison;
     }
     let doubts = validity::doubts(head);
@@ -435,6 +441,33 @@ mod tests {
             assert_eq!(comparison.verdict, Verdict::Invalid);
             assert!(comparison.reasons[0].contains("cut short"));
         }
+    }
+
+    #[test]
+    fn a_service_that_fell_silent_never_passes_however_few_errors_that_cost() {
+        let mut dead = Round::empty();
+        dead.outcomes.add(OutcomeClass::Connect, 40);
+        for silent in [dead, Round::empty()] {
+            for live in 1..=4 {
+                let mut rounds = vec![round(20_000, 3_000.0, 9_000.0); live];
+                rounds.resize(5, silent.clone());
+                let head = Measurement { asked_rate: None, ..measurement(rounds) };
+
+                let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+
+                assert_eq!(comparison.verdict, Verdict::Invalid, "{live}");
+                assert!(comparison.reasons[0].starts_with("the service fell silent"), "{comparison:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn rounds_without_a_request_are_usual_where_requests_are_rare() {
+        let rounds = vec![round(3, 3_000.0, 9_000.0), Round::empty(), round(2, 3_000.0, 9_000.0)];
+
+        let comparison = judge_against(&gate(&[Quantile::P50]), &measurement(rounds), &quiet_history());
+
+        assert_eq!(comparison.verdict, Verdict::Inconclusive);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(super) fn comparable<'a>(gate: &Gate, scenario: &ScenarioName, history: &His
                 step.is_some_and(|step| record.measured_at < step)
                     .then(|| "measured before the last accepted step".to_owned())
             })
+            .or_else(|| is_copied(record, &runs).then(|| "a copy of another".to_owned()))
             .or_else(|| (runs.len() >= MAX_RUNS).then(|| format!("only the newest {MAX_RUNS} are used")));
         match why {
             Some(why) => *left_out.entry(why).or_default() += 1,
@@ -76,6 +77,12 @@ pub(super) fn comparable<'a>(gate: &Gate, scenario: &ScenarioName, history: &His
         .map(|(why, count)| format!("{} left out: {why}", words::stored_runs(count)))
         .collect();
     Comparable { runs, left_out }
+}
+
+/// One run stored several times says nothing about how much runs differ.
+fn is_copied(record: &Record, runs: &[&Record]) -> bool {
+    runs.iter()
+        .any(|other| other.measured_at == record.measured_at && other.measurement == record.measurement)
 }
 
 fn is_ahead(record: &Record, history: &History) -> bool {
@@ -102,6 +109,7 @@ fn why_not_comparable(gate: &Gate, record: &Record, history: &History) -> Option
         return Some("too many of its requests failed".to_owned());
     }
     let is_judgeable = validity::why_invalid(measurement).is_none()
+        && validity::why_service_fell_silent(measurement).is_none()
         && validity::doubts(measurement).is_empty()
         && measurement.rounds.iter().any(|round| !round.latency.is_empty());
     (!is_judgeable).then(|| "it measured nothing that can be judged".to_owned())
@@ -180,6 +188,19 @@ mod tests {
         let step = Record { accepted_step: Some("wanted".into()), ..stored(steady(3_000.0), -48) };
 
         assert_eq!(recalled(&[stored(steady(3_000.0), 1), step]).0, 1);
+    }
+
+    #[test]
+    fn one_run_that_was_stored_thrice_is_one_run() {
+        let run = stored(steady(3_000.0), 1);
+        let step = Record { accepted_step: Some("wanted".into()), ..run.clone() };
+        let another = stored(steady(3_001.0), 1);
+
+        assert_eq!(
+            recalled(&[run.clone(), run.clone(), step]),
+            (1, vec!["2 stored runs left out: a copy of another".to_owned()])
+        );
+        assert_eq!(recalled(&[run, another]).0, 2);
     }
 
     #[test]

@@ -28,6 +28,9 @@ const MAX_UNSENT_SHARE: f64 = 0.01;
 /// In the closed loop, the share of connections below which the load was another one.
 const MIN_REACHED_CONNECTIONS: f64 = 0.9;
 
+/// Where one round of a run has so many answers, an equal time without a single one is no chance.
+const ANSWERS_OF_A_LIVE_ROUND: u64 = 100;
+
 /// Says why a run measured nothing that can be judged, where that is so.
 pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
     let outcomes = head.outcomes();
@@ -48,6 +51,22 @@ pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
         ));
     }
     why_generator_was_the_bottleneck(head)
+}
+
+/// Says in how many rounds the service was silent, where it answered well in another.
+///
+/// The closed loop sends little to a service that hangs or died: it has few errors then, and the rounds before it fell
+/// silent look like a good run.
+pub(super) fn why_service_fell_silent(head: &Measurement) -> Option<String> {
+    let answers = || head.rounds.iter().map(|round| round.outcomes.answered());
+    let silent = answers().filter(|count| *count == 0).count();
+    let is_live = answers().any(|count| count >= ANSWERS_OF_A_LIVE_ROUND);
+    if !is_live || silent == 0 {
+        return None;
+    }
+    let failures = failures(&head.outcomes());
+    let what = if failures.is_empty() { "nothing else was sent".to_owned() } else { failures };
+    Some(format!("the service fell silent: {silent} of {} rounds have no answer; {what}", head.rounds.len()))
 }
 
 /// In the open loop the load is another one where requests leave late, or not at all, and the generator had hardly

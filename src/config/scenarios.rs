@@ -13,6 +13,7 @@ use super::find::read_bounded;
 use super::limits::Limits;
 use super::problem::{Located, Problem, Problems};
 use super::value::nearest;
+use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
 use crate::request::{Method, Request, RequestError};
 use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
@@ -55,6 +56,7 @@ pub(super) fn resolve(
     if !overrides.scenarios.is_empty() {
         scenarios.retain(|scenario| overrides.scenarios.iter().any(|name| name == scenario.name.as_str()));
     }
+    check_storable(&scenarios, &mut resolver.problems);
     resolver.problems.or_ok(scenarios)
 }
 
@@ -64,6 +66,19 @@ fn names(file: &FileV1) -> Vec<&str> {
             drafts.iter().filter_map(|d| d.name.as_ref()).map(|name| name.value.as_str()).collect()
         }
         None => vec![ROOT],
+    }
+}
+
+/// Refuses before the load what could not be stored after it: one file holds the measurements of all scenarios.
+fn check_storable(scenarios: &[Scenario], problems: &mut Problems) {
+    let rounds: usize = scenarios.iter().map(|scenario| scenario.profile.rounds.get() as usize).sum();
+    if scenarios.len() > MAX_RECORDS || rounds > MAX_ROUNDS {
+        problems.push(Problem::nowhere(
+            format!("{} scenarios of {rounds} rounds together are too many for one run", scenarios.len()),
+            format!(
+                "at most {MAX_RECORDS} scenarios and {MAX_ROUNDS} rounds; lower `rounds`, or pick some with --scenario"
+            ),
+        ));
     }
 }
 

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
 use super::tls::Tls;
+use crate::clock;
 use crate::guard::ClearedTarget;
 
 /// What one read takes at most: a usual answer in one piece, 50 connections in less than a megabyte.
@@ -49,20 +51,14 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Opens a connection to one of the target's pinned addresses; `attempt` goes round them.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one opener of load sockets; the target is cleared"
-)]
+/// Opens a connection to one of the target's pinned addresses; `attempt` says with which to begin.
 pub(crate) async fn open(
     target: &ClearedTarget,
     attempt: usize,
     tls: Option<&Tls>,
     answers_head: bool,
 ) -> io::Result<Connection> {
-    let addresses = target.addresses();
-    let address = addresses.get(attempt % addresses.len().max(1)).ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let tcp = TcpStream::connect(address).await?;
+    let tcp = connect(target, attempt).await?;
     tcp.set_nodelay(true)?;
     let stream = match tls {
         None => Stream::Plain(tcp),
@@ -72,25 +68,33 @@ pub(crate) async fn open(
     Ok(Connection { stream, buffer, decoder: Decoder::new(answers_head), has_answered: false })
 }
 
+/// Connects to the first address that takes it, as every client does: a machine without IPv6 is given IPv6 addresses
+/// all the same.
+#[expect(clippy::disallowed_methods, reason = "this is where load sockets are opened; the target is cleared")]
+async fn connect(target: &ClearedTarget, attempt: usize) -> io::Result<TcpStream> {
+    let addresses = target.addresses();
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for turn in 0..addresses.len() {
+        match TcpStream::connect(addresses[(attempt + turn) % addresses.len()]).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 impl Connection {
     /// Sends a request and reads its answer. After a failure, or an answer that does not keep the connection alive,
     /// the connection must be dropped.
     pub(crate) async fn exchange(&mut self, wire: &[u8], deadline: &mut Deadline) -> Result<Answer, Failure> {
-        self.send(wire, deadline).await?;
-        loop {
-            let count = self.receive(deadline).await?;
-            if count == 0 {
-                return self.decoder.finish().ok_or(Failure::Read);
-            }
-            match self.decoder.feed(&self.buffer[..count]) {
-                Ok(None) => {}
-                Ok(Some(answer)) if answer.leftover == 0 => {
-                    self.has_answered = true;
-                    return Ok(answer);
-                }
-                Ok(Some(_)) | Err(_) => return Err(Failure::Protocol),
-            }
+        if let Some(answer) = self.send(wire, deadline).await? {
+            return Ok(answer);
         }
+        poll_fn(|cx| match self.poll_answer(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
+        })
+        .await
     }
 
     /// Is ready when the server ends, breaks or abuses the connection between requests.
@@ -98,21 +102,47 @@ impl Connection {
         self.stream.poll_read(cx, &mut self.buffer).map(|_| ())
     }
 
-    async fn send(&mut self, wire: &[u8], deadline: &mut Deadline) -> Result<(), Failure> {
+    /// Sends a request; returns its answer where that was complete before the request was.
+    ///
+    /// A server may answer and stop reading, or write while it reads: without reading meanwhile, both would wait.
+    async fn send(&mut self, wire: &[u8], deadline: &mut Deadline) -> Result<Option<Answer>, Failure> {
         let mut written = 0;
-        poll_fn(|cx| match self.stream.poll_write_all(cx, wire, &mut written) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::Write)),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
+        let mut is_broken = false;
+        poll_fn(|cx| {
+            if !is_broken {
+                match self.stream.poll_write_all(cx, wire, &mut written) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(None)),
+                    Poll::Ready(Err(_)) => is_broken = true,
+                    Poll::Pending => {}
+                }
+            }
+            match self.poll_answer(cx) {
+                // The rest of the request was never sent, so no other can follow it.
+                Poll::Ready(Ok(answer)) => Poll::Ready(Ok(Some(Answer { keeps_alive: false, ..answer }))),
+                Poll::Ready(Err(_)) if is_broken => Poll::Ready(Err(Failure::Write)),
+                Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
+                Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
+            }
         })
         .await
     }
 
-    async fn receive(&mut self, deadline: &mut Deadline) -> Result<usize, Failure> {
-        poll_fn(|cx| match self.stream.poll_read(cx, &mut self.buffer) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::Read)),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
-        })
-        .await
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        loop {
+            let count = ready!(self.stream.poll_read(cx, &mut self.buffer)).map_err(|_| Failure::Read)?;
+            let answer = match count {
+                0 => Some(self.decoder.finish().ok_or(Failure::Read)?),
+                _ => self.decoder.feed(&self.buffer[..count]).map_err(|_| Failure::Protocol)?,
+            };
+            match answer {
+                None => {}
+                Some(answer) if answer.leftover == 0 => {
+                    self.has_answered = true;
+                    return Poll::Ready(Ok(answer));
+                }
+                Some(_) => return Poll::Ready(Err(Failure::Protocol)),
+            }
+        }
     }
 }
 
@@ -183,6 +213,10 @@ impl Deadline {
         if self.is_registered && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
+        // Where the runtime's fairness interrupted a flood of data, the timer is not asked either, and says nothing.
+        if !has_budget_remaining() {
+            return if clock::monotonic() < self.expires_at { Poll::Pending } else { Poll::Ready(()) };
+        }
         while self.sleep.as_mut().poll(cx).is_ready() {
             if self.sleep.deadline().into_std() >= self.expires_at {
                 self.is_registered = false;
@@ -190,7 +224,49 @@ impl Deadline {
             }
             self.sleep.as_mut().reset(self.expires_at.into());
         }
-        self.is_registered = true;
+        self.is_registered = has_budget_remaining();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::task::coop::consume_budget;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_data_does_not_put_off_the_deadline() {
+        let now = clock::monotonic();
+        let mut deadline = Deadline::new(Duration::from_millis(30), now);
+        deadline.start(now);
+
+        let flooded = poll_fn(|cx| {
+            // What a socket does that always has data: it takes all that the runtime grants and is interrupted.
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            deadline.poll(cx)
+        });
+
+        assert!(timeout(Duration::from_secs(2), flooded).await.is_ok());
+        assert!(now.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_survives_a_flood_that_ends() {
+        let now = clock::monotonic();
+        let mut deadline = Deadline::new(Duration::from_millis(30), now);
+        deadline.start(now);
+        let mut has_flooded = false;
+
+        let silent = poll_fn(|cx| {
+            while !has_flooded && pin!(consume_budget()).poll(cx).is_ready() {}
+            has_flooded = true;
+            deadline.poll(cx)
+        });
+
+        assert!(timeout(Duration::from_secs(2), silent).await.is_ok());
     }
 }

@@ -102,3 +102,26 @@ fn stored_runs_are_listed_shown_and_pruned() {
     assert!(pruned.stdout.contains("deleted"), "{}", pruned.stdout);
     assert_eq!(std::fs::read_dir(project.path().join("baselines")).unwrap().count(), 1);
 }
+
+#[test]
+fn what_cannot_be_stored_is_refused_before_the_load() {
+    let project = project();
+    let path = project.path().join("loadgate.toml");
+    let many = demo_service_configuration().replace("rounds = 4", "rounds = 501");
+    std::fs::write(path, many).unwrap();
+
+    let refused = run(project.path(), None, &[]).expect(2);
+
+    assert!(refused.stderr.contains("501 rounds"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_reason_that_no_file_can_hold_is_bad_usage() {
+    let project = project();
+    for reason in ["", "two\nlines", "\u{1b}[2J", &"x".repeat(2_001)] {
+        let arguments = ["baseline", "promote", "--accept", reason];
+        let refused = Loadgate::new(project.path()).arguments(arguments).run().expect(2);
+
+        assert!(refused.stderr.contains("a reason on one line"), "{}", refused.stderr);
+    }
+}

@@ -126,3 +126,31 @@ fn the_only_binary_of_a_cargo_workspace_is_the_service() {
     let report = json(&directory.path().join("target/loadgate/report.json"));
     assert!(report["scenarios"][0]["outcomes"]["2xx"].as_u64().unwrap() > 100, "{report}");
 }
+
+#[test]
+fn a_service_that_ends_during_the_run_never_passes() {
+    const DIES_AT_THE_SIXTIETH: &str = r#"
+import os, socket
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+served = 0
+while True:
+    connection, _ = listener.accept()
+    with connection:
+        asked = connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    served += b"/shop" in asked
+    if served == 60:
+        os._exit(3)
+"#;
+    let project = project(
+        "[service]\nrun = ['python3', 'dies.py']\nready = '/'\n[gate]\nmax-error-rate = '100%'\n\
+         [[scenario]]\nname = 'shop'\npath = '/shop'\n\
+         profile = { rate = 100, connections = 1, duration = '1s', warm-up = '0s', rounds = 1 }\n",
+    );
+    std::fs::write(project.path().join("dies.py"), DIES_AT_THE_SIXTIETH).unwrap();
+
+    let ended = Loadgate::new(project.path()).arguments(["run", "--save-baseline"]).run().expect(101);
+
+    assert!(ended.stdout.contains("the service ended during the run"), "{}", ended.stdout);
+    assert!(!project.path().join("baselines").exists(), "a baseline was saved");
+}

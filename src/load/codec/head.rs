@@ -8,8 +8,11 @@ use httparse::{Header, ParserConfig, Response, Status};
 
 use super::Malformed;
 
-/// More header lines than any real service sends.
-const MAX_HEADERS: usize = 256;
+/// As many header lines are parsed without asking for memory; hardly any service sends more.
+const USUAL_HEADERS: usize = 256;
+
+/// The shortest header line: a letter, a colon and a line feed.
+const SHORTEST_HEADER_BYTES: usize = 3;
 
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +39,16 @@ pub(super) struct Head {
 /// Returns the head and its length, or `None` where it is not complete.
 pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
     // Left uninitialised: clearing 10 KiB would cost as much as parsing a usual head.
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut headers = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut more_headers;
+    let config = ParserConfig::default();
     let mut response = Response::new(&mut []);
-    let parsed =
-        ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    let mut parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        more_headers = vec![MaybeUninit::uninit(); bytes.len() / SHORTEST_HEADER_BYTES];
+        response = Response::new(&mut []);
+        parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut more_headers);
+    }
     let length = match parsed {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),

@@ -399,6 +399,18 @@ mod tests {
     }
 
     #[test]
+    fn a_head_may_be_cut_into_as_many_headers_as_fit() {
+        let head = |count: usize| {
+            ["HTTP/1.1 200 OK\r\n", &"A: b\r\n".repeat(count), "Content-Length: 2\r\n\r\nok"].concat()
+        };
+
+        for count in [255, 256, 257, 10_000] {
+            assert_eq!(one(head(count).as_bytes()), Ok(vec![(200, true)]), "{count}");
+        }
+        assert_eq!(one(head(11_000).as_bytes()), Err(Malformed::HeadTooLong));
+    }
+
+    #[test]
     fn endless_trailers_and_extensions_are_cut() {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
 

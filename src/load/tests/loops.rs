@@ -239,6 +239,26 @@ fn every_pinned_address_gets_its_share_and_no_other() {
 }
 
 #[test]
+fn an_address_that_takes_no_connection_costs_no_request() {
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let somebody = serve(|mut stream, _| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    let target = crate::guard::ClearedTarget::for_tests(
+        local(somebody).origin().clone(),
+        vec![nobody, somebody],
+        vec![],
+    );
+
+    let measurement =
+        drive(&target, &scenario(CLOSED, 2, 100 * MS), &options(1), &CancellationToken::new(), &|_| {})
+            .unwrap();
+
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+}
+
+#[test]
 fn a_connection_that_hangs_while_it_opens_is_not_lost() {
     // A listener that never accepts: the kernel completes TCP, nobody completes TLS.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
