@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::baseline::format_v1::MAX_STEP_CHARS;
+use crate::github;
 use crate::scenario::Rate;
 use crate::verdict::Exit;
 
@@ -114,7 +115,7 @@ pub(super) struct RunArguments {
     pub(super) scenario: Vec<String>,
 
     /// Connections to keep open
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = connections)]
     pub(super) connections: Option<NonZeroU32>,
 
     /// Measured time, such as 30s or 5m
@@ -126,7 +127,7 @@ pub(super) struct RunArguments {
     pub(super) rate: Option<Rate>,
 
     /// Threads that generate load
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = threads)]
     pub(super) threads: Option<NonZeroUsize>,
 
     /// Header to send with every request, "Name: value"; may be given more than once
@@ -284,10 +285,18 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 fn comment_id(text: &str) -> Result<String, String> {
-    let is_plain = !text.is_empty()
-        && text.len() <= 64
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if is_plain { Ok(text.to_owned()) } else { Err("use 1 to 64 letters, digits, '.', '_' or '-'".into()) }
+    if github::is_comment_id(text) {
+        return Ok(text.to_owned());
+    }
+    Err("use 1 to 64 letters, digits, '.', '_' or '-', no two '-' together and none at the end".into())
+}
+
+fn connections(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("use a whole number from 1 to {}", crate::config::MAX_CONNECTIONS))
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("use a whole number from 1 to {}", crate::config::MAX_THREADS))
 }
 
 fn exit_codes() -> String {
@@ -327,6 +336,23 @@ mod tests {
         ] {
             let typed = std::iter::once("cargo-loadgate").chain(hostile.iter().copied());
             assert!(CommandLine::try_parse_from(typed).is_err(), "{hostile:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn an_id_that_the_comment_cannot_carry_is_refused_before_any_load() {
+        for hostile in ["", "a--b", "a-", "a b", "-->"] {
+            let typed = ["cargo-loadgate".to_owned(), format!("--id={hostile}")];
+            assert!(CommandLine::try_parse_from(typed).is_err(), "{hostile:?}");
+        }
+        assert!(CommandLine::try_parse_from(["cargo-loadgate", "--id=api-v1.2_x"]).is_ok());
+    }
+
+    #[test]
+    fn a_count_that_is_none_is_answered_in_plain_words() {
+        for typed in ["-c=0", "-c=99999999999", "-t=0", "-t=many"] {
+            let error = CommandLine::try_parse_from(["cargo-loadgate", typed]).unwrap_err().to_string();
+            assert!(error.contains("use a whole number from 1 to "), "{typed}: {error}");
         }
     }
 

@@ -189,7 +189,9 @@ fn prune(
     for path in &pruned {
         session.console.result(&format!("{verb} {}", path.display()));
     }
-    session.console.status("Pruned", &format!("{} of the stored runs", pruned.len()));
+    if !is_dry {
+        session.console.status("Pruned", &format!("{} of the stored runs", pruned.len()));
+    }
     Ok(Exit::Passed)
 }
 

@@ -22,7 +22,9 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     let settings = configure(session, arguments)?;
     let mut subject = Subject::choose(session, &settings)?;
     let scenarios = subject.permitted_scenarios(&settings)?;
-    subject.prepare(session, &settings)?;
+    // Before any load: a run whose reports have no place would be measured for nothing.
+    artefacts::make_directory(&settings.out)?;
+    subject.prepare(session)?;
     let cleared = subject.clear(session)?;
     let recalled = remember::recall(&settings)?;
     let mut report = blank_report(&cleared);

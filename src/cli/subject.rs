@@ -79,7 +79,7 @@ impl Subject {
     }
 
     /// Makes the target ready to be asked: starts the service, or finds the pull request of a deployment.
-    pub(super) fn prepare(&mut self, session: &Session, settings: &Settings) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, session: &Session) -> Result<(), Failure> {
         match &self.kind {
             Kind::Preview => self.find_pull_request(session),
             Kind::Local(port) => {
@@ -89,13 +89,12 @@ impl Subject {
             }
             Kind::Service(plan) => {
                 let plan = plan.clone();
-                self.start(session, settings, &plan)
+                self.start(session, &plan)
             }
         }
     }
 
-    fn start(&mut self, session: &Session, settings: &Settings, plan: &ServicePlan) -> Result<(), Failure> {
-        super::artefacts::make_directory(&settings.out)?;
+    fn start(&mut self, session: &Session, plan: &ServicePlan) -> Result<(), Failure> {
         if let Some(build) = &plan.build {
             session.console.status("Building", &build.join(" "));
             service::build(plan, &session.inherited(), BuildOutput::Visible, &session.cancel)

@@ -109,7 +109,8 @@ impl Nearby {
         let mut nearby = Self::default();
         for dir in start.ancestors() {
             let file = dir.join(FILE_NAME);
-            if nearby.file.is_none() && file.exists() {
+            // A link that leads nowhere counts: to pass over it in silence would drop the policy that it stands for.
+            if nearby.file.is_none() && file.symlink_metadata().is_ok() {
                 nearby.file = Some(file);
             }
             let manifest = dir.join("Cargo.toml");
@@ -225,6 +226,17 @@ mod tests {
 
         assert_eq!(found.source, ConfigSource::File(dir.path().join("shop/loadgate.toml")));
         assert_eq!((found.root, found.text), (dir.path().join("shop"), "# shop".to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_a_problem() {
+        let dir = repository(&[]);
+        std::os::unix::fs::symlink("loadgate.toml", dir.path().join("loadgate.toml")).unwrap();
+
+        let problems = find(dir.path(), None).unwrap_err();
+
+        assert!(problems.0[0].message.starts_with("cannot read "), "{problems:?}");
     }
 
     #[test]

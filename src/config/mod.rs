@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
 pub use cargo::NoService;
-pub use file_v1::TargetTable;
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
 pub use limits::{Limits, check_limits};
 pub use problem::{Located, Place, Problem, Problems};

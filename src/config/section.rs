@@ -19,21 +19,24 @@ use crate::scenario::OutOfRange;
 pub(super) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
+    /// Where each line begins: a file may hold as many places as lines, and none may cost a walk through all of it.
+    line_starts: Vec<usize>,
     problems: RefCell<Problems>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, problems: RefCell::default() }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, line_starts, problems: RefCell::default() }
     }
 
     /// Returns the line and column of a byte offset; an offset inside a character counts as that character's.
     pub(super) fn place(&self, span: Option<Range<usize>>) -> Place {
         let offset = span.map_or(0, |span| span.start);
-        let before: Vec<char> =
-            self.text.char_indices().take_while(|(at, _)| *at < offset).map(|(_, c)| c).collect();
-        let line = before.iter().filter(|c| **c == '\n').count() + 1;
-        let column = before.iter().rev().take_while(|c| **c != '\n').count() + 1;
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line_start = self.line_starts[line - 1];
+        let before = self.text[line_start..].char_indices().take_while(|(at, _)| line_start + at < offset);
+        let column = before.count() + 1;
         Place { file: self.file.to_owned(), line, column }
     }
 
@@ -303,4 +306,35 @@ fn described(type_name: &str) -> String {
 fn shown_key(key: &str) -> String {
     let shown: String = key.chars().take(60).collect();
     format!("`{}`", shown.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_lines_and_characters_from_one() {
+        let reader = Reader::new(Path::new("loadgate.toml"), "a\r\n\u{e9}\u{1f534}x\n");
+        let place = |offset| {
+            let place = reader.place(Some(offset..offset));
+            (place.line, place.column)
+        };
+
+        assert_eq!((place(0), place(1), place(2)), ((1, 1), (1, 2), (1, 3)));
+        assert_eq!((place(3), place(5), place(9)), ((2, 1), (2, 2), (2, 3)));
+        assert_eq!((place(11), place(99)), ((3, 1), (3, 1)));
+    }
+
+    #[test]
+    fn a_place_costs_no_walk_through_the_whole_file() {
+        let text = "x = 1\n".repeat(150_000);
+        let reader = Reader::new(Path::new("loadgate.toml"), &text);
+        let began = crate::clock::monotonic();
+
+        // Walking the file for each of them takes minutes.
+        let last = (0..text.len()).step_by(6).map(|at| reader.place(Some(at..at)).line).last();
+
+        assert_eq!(last, Some(150_000));
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
 }

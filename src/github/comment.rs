@@ -131,10 +131,16 @@ impl Session<'_> {
     }
 }
 
-fn marker(id: &str) -> Result<String, GithubError> {
+/// Returns whether an id can stand in the marker of a comment.
+#[must_use]
+pub fn is_comment_id(id: &str) -> bool {
     let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     // Two hyphens may not stand inside an HTML comment.
-    if id.is_empty() || id.len() > 64 || !is_plain || id.contains("--") || id.ends_with('-') {
+    is_plain && !id.is_empty() && id.len() <= 64 && !id.contains("--") && !id.ends_with('-')
+}
+
+fn marker(id: &str) -> Result<String, GithubError> {
+    if !is_comment_id(id) {
         return Err(GithubError::CommentId(id.chars().take(80).collect()));
     }
     Ok(format!("<!-- loadgate:v1 id={id} -->"))

@@ -22,7 +22,7 @@ use url::{Host, Url};
 
 use crate::secret::Secret;
 
-pub use comment::{CommentChange, CommentOutcome};
+pub use comment::{CommentChange, CommentOutcome, is_comment_id};
 pub use error::GithubError;
 pub use pull_request::PullRequestFacts;
 

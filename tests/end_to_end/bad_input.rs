@@ -43,6 +43,23 @@ fn wrong_usage_exits_2() {
 }
 
 #[test]
+fn reports_that_have_no_place_stop_a_run_before_its_load() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+
+    let ended = Loadgate::new(directory.path())
+        .arguments(["run", "--local", &port, "--out", "file/reports"])
+        .run()
+        .expect(101);
+
+    assert!(ended.stderr.contains("cannot write"), "{}", ended.stderr);
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "the service was asked");
+}
+
+#[test]
 fn a_port_where_nothing_listens_cannot_be_measured() {
     let directory = tempfile::tempdir().unwrap();
     let port = crate::nginx::free_port().to_string();

@@ -48,10 +48,10 @@ pub(super) mod keys {
 }
 
 /// More connections than one machine has ports towards one address.
-pub(super) const MAX_CONNECTIONS: u32 = 60_000;
+pub const MAX_CONNECTIONS: u32 = 60_000;
 
 /// More threads than any runner has processors.
-pub(super) const MAX_THREADS: u32 = 256;
+pub const MAX_THREADS: u32 = 256;
 
 /// A shorter run holds no round worth judging.
 pub(super) const SHORTEST_DURATION: Duration = Duration::from_millis(100);
