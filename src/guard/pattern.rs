@@ -140,9 +140,9 @@ impl PreviewPattern {
     /// the host's neighbours.
     pub(super) fn opens_labels_below(&self, host: &str) -> bool {
         let is_free = |last: usize| self.labels[last] == [Part::Placeholder(Placeholder::Branch)];
-        self.zone() == host
-            && !self.holds(Placeholder::PullRequest)
+        !self.holds(Placeholder::PullRequest)
             && self.last_variable_label().is_some_and(is_free)
+            && self.zone() == host
     }
 
     /// Returns whether any pull request could give this host.
