@@ -97,15 +97,40 @@ impl DirStore {
     /// Reads every record, the oldest first; a directory that does not exist holds none.
     ///
     /// # Errors
-    /// Where the directory exists and cannot be listed. A file that cannot be used is named in
-    /// [`Recall::skipped`] and is no error.
+    /// As [`Self::each`].
     pub fn records(&self) -> Result<Recall, BaselineError> {
+        self.recent(usize::MAX, |_| true)
+    }
+
+    /// Reads every record, but keeps the rounds only of those that are wanted, and of each scenario and fingerprint
+    /// only of the newest `keep`: a store may hold thousands of runs, and the rounds of one take megabytes of memory.
+    ///
+    /// # Errors
+    /// As [`Self::each`].
+    pub fn recent(&self, keep: usize, is_wanted: impl Fn(&Record) -> bool) -> Result<Recall, BaselineError> {
+        let mut records = Vec::new();
+        let skipped = self.each(|path, mut record| {
+            if !is_wanted(&record) {
+                record.measurement.rounds = Vec::new();
+            }
+            records.push((path, record));
+            thin_out(&mut records, keep);
+        })?;
+        records.sort_by(|(a_path, a), (b_path, b)| (a.measured_at, a_path).cmp(&(b.measured_at, b_path)));
+        Ok(Recall { records, skipped })
+    }
+
+    /// Hands over every record with its file, one at a time and in no order; returns the files that are none.
+    ///
+    /// # Errors
+    /// Where the directory exists and cannot be listed. A file that cannot be used is returned and is no error.
+    pub fn each(&self, mut take: impl FnMut(PathBuf, Record)) -> Result<Vec<Skipped>, BaselineError> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Recall::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io_error("list", &self.path, error)),
         };
-        let mut recall = Recall::default();
+        let mut skipped = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|source| io_error("list", &self.path, source))?;
             let path = entry.path();
@@ -121,15 +146,12 @@ impl DirStore {
                 Err(error) => Err(io_error("look at", &path, error).to_string()),
             };
             match read {
-                Ok(record) => recall.records.push((path, record)),
-                Err(why) => recall.skipped.push(Skipped { path, why }),
+                Ok(record) => take(path, record),
+                Err(why) => skipped.push(Skipped { path, why }),
             }
         }
-        recall
-            .records
-            .sort_by(|(a_path, a), (b_path, b)| (a.measured_at, a_path).cmp(&(b.measured_at, b_path)));
-        recall.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(recall)
+        skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(skipped)
     }
 
     /// Removes the records that outlived their use and returns their paths; with `is_dry_run` it only returns them.
@@ -145,7 +167,7 @@ impl DirStore {
         now: jiff::Timestamp,
         is_dry_run: bool,
     ) -> Result<Vec<PathBuf>, BaselineError> {
-        let recall = self.records()?;
+        let recall = self.recent(0, |_| false)?;
         let doomed = outlived(&recall.records, retention, now);
         if !is_dry_run {
             for path in &doomed {
@@ -218,10 +240,26 @@ fn file_stem(record: &Record) -> String {
     format!("{}-{time}-{commit}", record.measurement.scenario)
 }
 
+fn is_same_kind(a: &Record, b: &Record) -> bool {
+    a.measurement.scenario == b.measurement.scenario && a.fingerprint == b.fingerprint
+}
+
+/// Where the last record makes one too many of its kind, takes the rounds from the oldest of them.
+fn thin_out(records: &mut [(PathBuf, Record)], keep: usize) {
+    let has_rounds = |record: &Record| !record.measurement.rounds.is_empty();
+    let Some((_, last)) = records.last().filter(|(_, last)| has_rounds(last)) else { return };
+    let alike = records
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, record))| has_rounds(record) && is_same_kind(record, last))
+        .map(|(index, (_, record))| (record.measured_at, index))
+        .collect::<Vec<_>>();
+    if let Some((_, oldest)) = alike.iter().min().filter(|_| alike.len() > keep) {
+        records[*oldest].1.measurement.rounds = Vec::new();
+    }
+}
+
 fn outlived(records: &[(PathBuf, Record)], retention: Retention, now: jiff::Timestamp) -> Vec<PathBuf> {
-    let is_same_kind = |a: &Record, b: &Record| {
-        a.measurement.scenario == b.measurement.scenario && a.fingerprint == b.fingerprint
-    };
     let mut doomed = Vec::new();
     for (index, (path, record)) in records.iter().enumerate() {
         // A run from the future is not compared with, so it takes the place of none that is.
@@ -308,6 +346,32 @@ mod tests {
         let scenarios: Vec<_> =
             recall.records.iter().map(|(_, record)| record.measurement.scenario.as_str()).collect();
         assert_eq!(scenarios, ["z", "a"]);
+    }
+
+    #[test]
+    fn only_the_newest_wanted_runs_keep_their_rounds() {
+        let (_directory, store) = store();
+        for (scenario, day) in [("a", 4), ("a", 1), ("a", 3), ("a", 2), ("b", 1), ("unwanted", 5)] {
+            store.save(&record(scenario, &format!("2026-11-{day:02}T00:00:00Z"))).unwrap();
+        }
+
+        let recall = store.recent(2, |record| record.measurement.scenario.as_str() != "unwanted").unwrap();
+
+        let whole: Vec<_> = recall
+            .records
+            .iter()
+            .filter(|(_, record)| !record.measurement.rounds.is_empty())
+            .map(|(path, _)| path.clone())
+            .collect();
+        assert_eq!(recall.records.len(), 6);
+        assert_eq!(
+            names(&whole),
+            [
+                "b-20261101T000000Z-local.json",
+                "a-20261103T000000Z-local.json",
+                "a-20261104T000000Z-local.json"
+            ]
+        );
     }
 
     #[test]

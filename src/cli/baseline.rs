@@ -46,64 +46,69 @@ pub(super) fn baseline(session: &Session, command: &BaselineCommand) -> Result<E
     }
 }
 
-fn stored(session: &Session, settings: &Settings) -> Result<Vec<(PathBuf, Record)>, Failure> {
-    let recall = remember::store(settings).records().map_err(|error| remember::failed(&error))?;
-    for skipped in &recall.skipped {
-        session.console.warning(&format!("skipped {}: {}", skipped.path.display(), skipped.why));
+/// Turns every stored run into what is shown of it, one at a time, for all of them may be too much for memory.
+fn stored<T>(
+    session: &Session,
+    settings: &Settings,
+    mut show: impl FnMut(&Path, &Record) -> Option<T>,
+) -> Result<Vec<T>, Failure> {
+    let mut shown = Vec::new();
+    let take = |path: PathBuf, record: Record| {
+        shown.extend(show(&path, &record).map(|text| (record.measured_at, path, text)));
+    };
+    let skipped = remember::store(settings).each(take).map_err(|error| remember::failed(&error))?;
+    for one in skipped {
+        session.console.warning(&format!("skipped {}: {}", one.path.display(), one.why));
     }
-    Ok(recall.records)
+    shown.sort_by(|(a_time, a_path, _), (b_time, b_path, _)| (a_time, a_path).cmp(&(b_time, b_path)));
+    Ok(shown.into_iter().map(|(_, _, text)| text).collect())
 }
 
 fn list(session: &Session, settings: &Settings) -> Result<Exit, Failure> {
-    let records = stored(session, settings)?;
-    if records.is_empty() {
+    let lines = stored(session, settings, |path, record| Some(line(path, record)))?;
+    if lines.is_empty() {
         session.console.result(&format!(
             "no stored runs in {}; record some with `cargo loadgate run --save-baseline`",
             settings.baseline.dir.display()
         ));
         return Ok(Exit::Passed);
     }
-    let mut text = format!("{:<44} {:<20} {:>9} {:>9}\n", "run", "measured", "p50", "p99");
-    for (path, record) in &records {
-        let latency = record.measurement.merged().latency;
-        let shown = |quantile| match quantile_us(&latency, quantile) {
-            Some(us) => format!("{:.2} ms", us / 1_000.0),
-            None => "-".to_owned(),
-        };
-        text.push_str(&format!(
-            "{:<44} {:<20} {:>9} {:>9}{}\n",
-            name_of(path),
-            record.measured_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-            shown(Quantile::P50),
-            shown(Quantile::P99),
-            if record.accepted_step.is_some() { "  step" } else { "" }
-        ));
-    }
-    session.console.result(&text);
+    let head = format!("{:<44} {:<20} {:>9} {:>9}\n", "run", "measured", "p50", "p99");
+    session.console.result(&(head + &lines.concat()));
     Ok(Exit::Passed)
 }
 
-fn show(session: &Session, settings: &Settings, run: &str) -> Result<Exit, Failure> {
-    let records = stored(session, settings)?;
-    let mut found =
-        records.iter().filter(|(path, _)| name_of(path).starts_with(run) || path.as_path() == Path::new(run));
-    let (path, record) = match (found.next(), found.next()) {
-        (Some(only), None) => only,
-        (None, _) => {
-            return Err(Failure::usage(
-                format!("no stored run begins with {run:?}"),
-                "`cargo loadgate baseline list` shows them",
-            ));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage(
-                format!("several stored runs begin with {run:?}"),
-                "give more of the name",
-            ));
-        }
+fn line(path: &Path, record: &Record) -> String {
+    let latency = record.measurement.merged().latency;
+    let shown = |quantile| match quantile_us(&latency, quantile) {
+        Some(us) => format!("{:.2} ms", us / 1_000.0),
+        None => "-".to_owned(),
     };
-    session.console.result(&describe(path, record));
-    Ok(Exit::Passed)
+    format!(
+        "{:<44} {:<20} {:>9} {:>9}{}\n",
+        name_of(path),
+        record.measured_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        shown(Quantile::P50),
+        shown(Quantile::P99),
+        if record.accepted_step.is_some() { "  step" } else { "" }
+    )
+}
+
+fn show(session: &Session, settings: &Settings, run: &str) -> Result<Exit, Failure> {
+    let found = stored(session, settings, |path, record| {
+        (name_of(path).starts_with(run) || path == Path::new(run)).then(|| describe(path, record))
+    })?;
+    match found.as_slice() {
+        [only] => {
+            session.console.result(only);
+            Ok(Exit::Passed)
+        }
+        [] => Err(Failure::usage(
+            format!("no stored run begins with {run:?}"),
+            "`cargo loadgate baseline list` shows them",
+        )),
+        _ => Err(Failure::usage(format!("several stored runs begin with {run:?}"), "give more of the name")),
+    }
 }
 
 fn describe(path: &Path, record: &Record) -> String {

@@ -3,7 +3,9 @@
 use super::failure::{Failure, chain};
 use super::gate::Judged;
 use super::session::Session;
-use crate::baseline::{BaselineError, DirStore, Record};
+use crate::baseline::{BaselineError, DirStore, Fingerprint, Record};
+use crate::clock;
+use crate::compare::{self, History};
 use crate::config::Settings;
 use crate::verdict::Verdict;
 
@@ -15,9 +17,19 @@ pub(super) struct Recalled {
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads every stored run; a file that cannot be read is named and skipped.
-pub(super) fn recall(settings: &Settings) -> Result<Recalled, Failure> {
-    let recall = store(settings).records().map_err(|error| failed(&error))?;
+/// So many runs of each fingerprint are recalled whole: as many as are compared with, and as many again of which
+/// some may be no good.
+const KEPT_WHOLE: usize = 2 * compare::MAX_RUNS;
+
+/// Reads every stored run, whole where it may be compared with one of these fingerprints; a file that cannot be read
+/// is named and skipped.
+pub(super) fn recall(settings: &Settings, fingerprints: &[Fingerprint]) -> Result<Recalled, Failure> {
+    let now = clock::wall();
+    let is_wanted = |record: &Record| {
+        let mut histories = fingerprints.iter().map(|fingerprint| History { records: &[], fingerprint, now });
+        histories.any(|history| compare::is_candidate(record, &history))
+    };
+    let recall = store(settings).recent(KEPT_WHOLE, is_wanted).map_err(|error| failed(&error))?;
     Ok(Recalled {
         records: recall.records.into_iter().map(|(_, record)| record).collect(),
         warnings: recall

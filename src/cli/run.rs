@@ -10,7 +10,7 @@ use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
 use super::{overrides, remember};
-use crate::baseline::Machine;
+use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::guard::ClearedTarget;
@@ -26,15 +26,17 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
     let cleared = subject.clear(session)?;
-    let recalled = remember::recall(&settings)?;
+    let (machine, target_kind) = (Machine::read(), subject.kind(&settings));
+    let fingerprint = |scenario| Fingerprint::of(scenario, &machine, &target_kind);
+    let recalled = remember::recall(&settings, &scenarios.iter().map(fingerprint).collect::<Vec<_>>())?;
     let mut report = blank_report(&cleared);
     report.warnings = [subject.reading.warnings.clone(), recalled.warnings].concat();
     report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
     let gate = Gate {
         target: &cleared,
-        target_kind: subject.kind(&settings),
-        machine: Machine::read(),
+        target_kind,
+        machine,
         commit: subject.commit(session),
         records: &recalled.records,
         threads: settings.threads,

@@ -17,6 +17,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 pub use confirm::{abandon, confirm, invalidate, needs_confirmation};
+pub use recall::{MAX_RUNS, is_candidate};
 
 use crate::baseline::{Fingerprint, Record};
 use crate::measurement::{Measurement, empty_histogram};

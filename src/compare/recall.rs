@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::baseline::Record;
+use crate::measurement::Measurement;
 use crate::scenario::{Gate, ScenarioName};
 
 use super::{BaselineUse, History, validity, words};
@@ -12,7 +13,7 @@ use super::{BaselineUse, History, validity, words};
 const MAX_AGE_DAYS: i64 = 60;
 
 /// More runs hardly sharpen the bound, but remember older versions of the service.
-const MAX_RUNS: usize = 30;
+pub const MAX_RUNS: usize = 30;
 
 /// Clocks of CI machines differ a little; a run from further ahead has a wrong date.
 const MAX_AHEAD_HOURS: i64 = 24;
@@ -60,13 +61,14 @@ pub(super) fn comparable<'a>(gate: &Gate, scenario: &ScenarioName, history: &His
     let mut runs = Vec::new();
     let mut left_out = BTreeMap::<String, usize>::new();
     for record in same_scenario {
-        let why = why_not_comparable(gate, record, history)
+        let why = why_no_candidate(record, history)
             .or_else(|| {
                 step.is_some_and(|step| record.measured_at < step)
                     .then(|| "measured before the last accepted step".to_owned())
             })
+            .or_else(|| (runs.len() >= MAX_RUNS).then(|| format!("only the newest {MAX_RUNS} are used")))
             .or_else(|| is_copied(record, &runs).then(|| "a copy of another".to_owned()))
-            .or_else(|| (runs.len() >= MAX_RUNS).then(|| format!("only the newest {MAX_RUNS} are used")));
+            .or_else(|| why_no_good(gate, &record.measurement));
         match why {
             Some(why) => *left_out.entry(why).or_default() += 1,
             None => runs.push(record),
@@ -89,7 +91,13 @@ fn is_ahead(record: &Record, history: &History) -> bool {
     record.measured_at.duration_since(history.now) > jiff::SignedDuration::from_hours(MAX_AHEAD_HOURS)
 }
 
-fn why_not_comparable(gate: &Gate, record: &Record, history: &History) -> Option<String> {
+/// Returns whether a stored run comes into question, whatever it measured.
+#[must_use]
+pub fn is_candidate(record: &Record, history: &History) -> bool {
+    why_no_candidate(record, history).is_none()
+}
+
+fn why_no_candidate(record: &Record, history: &History) -> Option<String> {
     let differences = record.fingerprint.differences(history.fingerprint);
     if !differences.is_empty() {
         return Some(differences.join("; "));
@@ -98,10 +106,11 @@ fn why_not_comparable(gate: &Gate, record: &Record, history: &History) -> Option
         return Some("dated in the future".to_owned());
     }
     let age = history.now.duration_since(record.measured_at);
-    if age > jiff::SignedDuration::from_hours(24 * MAX_AGE_DAYS) {
-        return Some(format!("older than {MAX_AGE_DAYS} days"));
-    }
-    let measurement = &record.measurement;
+    (age > jiff::SignedDuration::from_hours(24 * MAX_AGE_DAYS))
+        .then(|| format!("older than {MAX_AGE_DAYS} days"))
+}
+
+fn why_no_good(gate: &Gate, measurement: &Measurement) -> Option<String> {
     if measurement.is_partial {
         return Some("cut short".to_owned());
     }
@@ -120,7 +129,7 @@ mod tests {
     use super::super::tests::{NOW, gate, steady, stored};
     use super::*;
     use crate::baseline::Fingerprint;
-    use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Round};
+    use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::Quantile;
 
     fn recalled(records: &[Record]) -> (usize, Vec<String>) {
