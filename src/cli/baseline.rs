@@ -165,6 +165,9 @@ fn promote(
 ) -> Result<Exit, Failure> {
     let path = measurement.map_or_else(|| settings.out.join("measurement.json"), Path::to_owned);
     let records = dir::read_file(&path).map_err(|error| Failure::usage(chain(&error), error.help()))?;
+    if records.is_empty() {
+        return Err(Failure::usage(format!("{} holds no measurement", path.display()), "run the gate again"));
+    }
     if let Some(cut) = records.iter().find(|record| record.measurement.is_partial) {
         return Err(Failure::usage(
             format!("{} was cut short and can't be a baseline", cut.measurement.scenario),

@@ -125,3 +125,15 @@ fn a_reason_that_no_file_can_hold_is_bad_usage() {
         assert!(refused.stderr.contains("a reason on one line"), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn a_file_without_a_measurement_promotes_nothing() {
+    let project = project();
+    let empty = project.path().join("empty.json");
+    std::fs::write(&empty, r#"{"format": "loadgate-measurement", "version": 1, "records": []}"#).unwrap();
+
+    let refused =
+        Loadgate::new(project.path()).arguments(["baseline", "promote", "empty.json"]).run().expect(2);
+
+    assert!(refused.stderr.contains("holds no measurement"), "{}", refused.stderr);
+}

@@ -2,6 +2,7 @@
 //!
 //! A server here is a closure that is given every accepted connection on a thread of its own.
 
+mod awkward;
 mod hostile;
 mod loops;
 mod tls;
