@@ -342,6 +342,38 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn a_daemon_that_wiped_off_every_mark_is_stopped() {
+        let daemon = "env -i setsid sh -c 'echo $$ > daemon; exec sleep 300' &";
+        let bench = Bench::shell(&format!("{daemon} while [ ! -s daemon ]; do :; done"));
+
+        let error = bench.start().unwrap_err();
+
+        assert!(matches!(error, ServiceError::Exited { .. }), "{error}");
+        let daemon = read_number(&bench.file("daemon")).unwrap();
+        assert!(!is_alive(daemon), "{daemon} must be gone");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_worker_that_ignores_the_request_to_end_does_not_outlive_its_parent() {
+        let worker = "trap '' TERM; echo $$ > worker; while :; do sleep 0.1; done";
+        let script = format!(
+            "import subprocess
+subprocess.Popen(['sh', '-c', \"{worker}\"], env={{'PATH': os.environ['PATH']}}, start_new_session=True)
+while not os.path.exists('worker'): pass
+{SERVER}"
+        );
+        let bench = Bench::running(&["python3", "-c", &format!("import os\n{script}"), "127.0.0.1"]);
+        let service = bench.start().unwrap();
+        let worker = wait_until(|| read_number(&bench.file("worker")));
+
+        service.stop();
+
+        assert!(!is_alive(worker), "{worker} must be gone");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn a_service_that_ignores_the_request_to_end_is_killed() {
         let script = format!(
             "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), file=open('pid', 'w'))\n{SERVER}"
