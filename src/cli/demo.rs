@@ -122,7 +122,8 @@ impl<'a> Stage<'a> {
             dir: self.session.current_directory.clone(),
             log: self.out.join("service.log"),
         };
-        let running = service::start(&plan, &self.session.inherited(), &self.session.cancel)
+        let redactor = self.session.console.redactor();
+        let running = service::start(&plan, &self.session.inherited(), redactor, &self.session.cancel)
             .map_err(|error| incomplete(&error))?;
         let cleared = clear(self.session, &running)?;
         Ok((running, cleared))

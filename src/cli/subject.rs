@@ -95,12 +95,13 @@ impl Subject {
     }
 
     fn start(&mut self, session: &Session, plan: &ServicePlan) -> Result<(), Failure> {
+        let redactor = session.console.redactor();
         if let Some(build) = &plan.build {
             session.console.status("Building", &build.join(" "));
-            service::build(plan, &session.inherited(), BuildOutput::Visible, &session.cancel)
+            service::build(plan, &session.inherited(), redactor, BuildOutput::Visible, &session.cancel)
                 .map_err(|error| incomplete(&error))?;
         }
-        let running = service::start(plan, &session.inherited(), &session.cancel)
+        let running = service::start(plan, &session.inherited(), redactor, &session.cancel)
             .map_err(|error| incomplete(&error))?;
         let address = running.address();
         session.console.status("Started", &format!("{} on {address}", plan.run.join(" ")));

@@ -6,6 +6,7 @@
 
 mod outside;
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use base64::Engine as _;
@@ -20,6 +21,9 @@ pub const MASK: &str = "***";
 
 /// Shorter derived forms would mask text that has nothing to do with the secret.
 const MIN_DERIVED_BYTES: usize = 6;
+
+/// How much of a long text is looked at at once.
+const PIECE_BYTES: u64 = 256 * 1024;
 
 /// Removes secrets from text.
 ///
@@ -55,31 +59,78 @@ impl Redactor {
     /// Matches that overlap or touch are masked as one, so that no end of a secret stays behind.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let mut found: Vec<Range<usize>> =
-            self.forms.iter().flat_map(|form| all_matches(text, form)).collect();
-        found.sort_unstable_by_key(|range| range.start);
         let mut shown = String::with_capacity(text.len());
-        let mut end = None;
-        for range in found {
-            let shown_until = end.unwrap_or(0);
-            if end.is_none() || range.start > shown_until {
-                shown.push_str(&text[shown_until..range.start]);
-                shown.push_str(MASK);
-            }
-            end = Some(range.end.max(shown_until));
+        let mut end = 0;
+        // A form of whole characters is found at whole characters only.
+        for range in self.found_in(text.as_bytes()) {
+            shown.push_str(&text[end..range.start]);
+            shown.push_str(MASK);
+            end = range.end;
         }
-        shown.push_str(&text[end.unwrap_or(0)..]);
+        shown.push_str(&text[end..]);
         shown
+    }
+
+    /// Copies bytes of any length, every registered secret replaced by [`MASK`]; returns whether there was one.
+    ///
+    /// # Errors
+    /// Reading or writing fails.
+    pub fn copy(&self, from: &mut impl Read, to: &mut impl Write) -> io::Result<bool> {
+        let longest = self.forms.iter().map(String::len).max().unwrap_or(0);
+        let mut pending = Vec::new();
+        let mut is_masked = false;
+        loop {
+            let is_end = from.by_ref().take(PIECE_BYTES).read_to_end(&mut pending)? == 0;
+            let found = self.found_in(&pending);
+            // A secret may end in the next piece: what could be its beginning waits for it.
+            let safe = if is_end { pending.len() } else { pending.len().saturating_sub(longest) };
+            let cut = found
+                .iter()
+                .find(|range| !is_end && range.start < safe && safe <= range.end)
+                .map_or(safe, |range| range.start);
+            let mut end = 0;
+            for range in found.into_iter().filter(|range| range.end <= cut) {
+                to.write_all(&pending[end..range.start])?;
+                to.write_all(MASK.as_bytes())?;
+                end = range.end;
+                is_masked = true;
+            }
+            to.write_all(&pending[end..cut])?;
+            if is_end {
+                return Ok(is_masked);
+            }
+            pending.drain(..cut);
+        }
+    }
+
+    /// Returns where secrets are, in order; those that overlap or touch are one.
+    fn found_in(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> =
+            self.forms.iter().flat_map(|form| all_matches(bytes, form.as_bytes())).collect();
+        found.sort_unstable_by_key(|range| range.start);
+        let mut merged: Vec<Range<usize>> = Vec::new();
+        for range in found {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        merged
     }
 }
 
-fn all_matches<'a>(text: &'a str, form: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+fn all_matches<'a>(bytes: &'a [u8], form: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + text.get(from..)?.find(form)?;
-        // Only one character further: a secret such as `abab` may overlap itself.
-        from = start + text[start..].chars().next().map_or(1, char::len_utf8);
-        Some(start..start + form.len())
+        let first = *form.first()?;
+        loop {
+            let start = from + bytes.get(from..)?.iter().position(|byte| *byte == first)?;
+            // Only one byte further: a secret such as `abab` may overlap itself.
+            from = start + 1;
+            if bytes[start..].starts_with(form) {
+                return Some(start..start + form.len());
+            }
+        }
     })
 }
 
@@ -205,6 +256,31 @@ mod tests {
         assert_eq!(redactor.redact("-abcdefghijkl-"), "-***-");
         assert_eq!(redactor.redact("abcdefgh"), "***");
         assert_eq!(redactor.redact("abcdefgh abcdefgh"), "*** ***");
+    }
+
+    #[test]
+    fn a_copy_of_any_length_holds_no_secret_wherever_it_stands() {
+        let piece = usize::try_from(PIECE_BYTES).unwrap();
+        for before in [0, 1, piece - 30, piece - 12, piece - 1, piece, piece + 1, 2 * piece - 7] {
+            let text = [&vec![b'x'; before][..], b"\xffcorrect horse", &vec![b'y'; piece][..]].concat();
+            let mut shown = Vec::new();
+
+            let is_masked = redactor("correct horse").copy(&mut &text[..], &mut shown).unwrap();
+
+            let expected = [&vec![b'x'; before][..], b"\xff***", &vec![b'y'; piece][..]].concat();
+            assert!(is_masked && shown == expected, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_copy_without_secrets_is_the_same() {
+        let mut shown = Vec::new();
+
+        let is_masked = redactor("correct horse").copy(&mut &b"correct\xff hors"[..], &mut shown).unwrap();
+
+        assert!(!is_masked);
+        assert_eq!(shown, b"correct\xff hors");
+        assert!(!Redactor::new(Vec::new()).copy(&mut &b"x"[..], &mut Vec::new()).unwrap());
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub(super) struct Root {
     group: rustix::process::Pid,
 }
 
+/// Orphans go to the system's first process here.
+pub(super) fn adopt_orphans() {}
+
 impl Root {
     #[cfg(unix)]
     pub(super) fn new(child: &Child, _port: Option<u16>) -> Self {
@@ -29,7 +32,7 @@ impl Root {
 
     /// Signals the group; returns whether it is gone as far as can be told.
     #[cfg(unix)]
-    pub(super) fn signal(&self, request: Request, asked: &mut Vec<i32>) -> bool {
+    pub(super) fn signal(&mut self, request: Request, asked: &mut Vec<i32>) -> bool {
         use rustix::process::{Signal, kill_process_group, test_kill_process_group};
         if asked.is_empty() || request == Request::Kill {
             asked.push(self.group.as_raw_nonzero().get());
@@ -41,7 +44,7 @@ impl Root {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn signal(&self, _request: Request, _asked: &mut Vec<i32>) -> bool {
+    pub(super) fn signal(&mut self, _request: Request, _asked: &mut Vec<i32>) -> bool {
         true
     }
 }

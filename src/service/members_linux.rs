@@ -1,12 +1,15 @@
-//! The members of a process tree as `/proc` tells them: descendants, the process group, and orphans that still carry
-//! the tree's mark, the `PORT` that was chosen for it alone.
+//! The members of a process tree as `/proc` tells them: descendants, the process group, orphans that still carry the
+//! tree's mark, the `PORT` that was chosen for it alone, and daemons, which have wiped that mark off.
+//!
+//! A daemon leaves its group, its session and its parent. This process takes the parent's place (`prctl` calls it a
+//! child subreaper), and so still sees it.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::Child;
 
 use procfs::process::{FDTarget, Process, all_processes};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, getsid, kill_process, set_child_subreaper};
 
 /// What a member is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,16 @@ pub(super) struct Root {
     /// In clock ticks since the machine started; absent where `/proc` does not show the process.
     started: Option<u64>,
     port: Option<u16>,
+    /// Everything that was found so far: what is a member stays one, even where its parent ended before it.
+    known: HashSet<Member>,
+    own: Own,
+}
+
+/// This process, to which orphans come.
+#[derive(Debug)]
+struct Own {
+    pid: i32,
+    session: Option<i32>,
 }
 
 struct Seen {
@@ -36,19 +49,29 @@ struct Seen {
     member: Member,
     parent: i32,
     group: i32,
+    session: i32,
     is_alive: bool,
+}
+
+/// Makes this process the parent of every orphan below it; call it before anything is started.
+pub(super) fn adopt_orphans() {
+    // An error means a system that is older than adoption; the mark and the group remain.
+    let _ = set_child_subreaper(Some(getpid()));
 }
 
 impl Root {
     pub(super) fn new(child: &Child, port: Option<u16>) -> Self {
         let pid = Pid::from_child(child).as_raw_nonzero().get();
         let started = Process::new(pid).and_then(|process| process.stat()).map(|stat| stat.starttime).ok();
-        Self { pid, started, port }
+        let session = getsid(None).ok().map(|session| session.as_raw_nonzero().get());
+        let own = Own { pid: getpid().as_raw_nonzero().get(), session };
+        Self { pid, started, port, known: HashSet::new(), own }
     }
 
     /// Signals every living member that has not been asked yet; returns whether none but the first is alive.
-    pub(super) fn signal(&self, request: Request, asked: &mut Vec<i32>) -> bool {
+    pub(super) fn signal(&mut self, request: Request, asked: &mut Vec<i32>) -> bool {
         let members = self.members();
+        self.known.extend(members.iter().map(|seen| seen.member));
         for seen in members.iter().filter(|seen| seen.is_alive) {
             let pid = seen.member.pid;
             let is_new = !asked.contains(&pid);
@@ -108,11 +131,24 @@ impl Root {
         let Some(started) = self.started else {
             return seen.member.pid == self.pid;
         };
-        if seen.member == (Member { pid: self.pid, started }) {
+        if seen.member == (Member { pid: self.pid, started }) || self.known.contains(&seen.member) {
             return true;
         }
         seen.member.started >= started
-            && (seen.group == self.pid || self.port.is_some_and(|port| has_port(&seen.process, port)))
+            && (seen.group == self.pid || self.port.is_some_and(|port| self.serves(seen, port)))
+    }
+
+    /// Returns whether a process carries the mark of the tree's port, or is a daemon that carries none.
+    ///
+    /// Only a service's daemons count: those of a build, such as a compiler's cache, are there to outlive it. What
+    /// this process starts itself stays in its session.
+    fn serves(&self, seen: &Seen, port: u16) -> bool {
+        match port_of(&seen.process) {
+            Some(mark) => mark == port.to_string().as_str(),
+            None => {
+                seen.parent == self.own.pid && self.own.session.is_some_and(|session| session != seen.session)
+            }
+        }
     }
 }
 
@@ -120,10 +156,9 @@ fn look(process: Process) -> Option<Seen> {
     let stat = process.stat().ok()?;
     let member = Member { pid: stat.pid, started: stat.starttime };
     let is_alive = !matches!(stat.state, 'Z' | 'X' | 'x');
-    Some(Seen { process, member, parent: stat.ppid, group: stat.pgrp, is_alive })
+    Some(Seen { process, member, parent: stat.ppid, group: stat.pgrp, session: stat.session, is_alive })
 }
 
-fn has_port(process: &Process, port: u16) -> bool {
-    let environ = process.environ().unwrap_or_default();
-    environ.get(OsStr::new("PORT")).and_then(|value| value.to_str()) == Some(port.to_string().as_str())
+fn port_of(process: &Process) -> Option<OsString> {
+    process.environ().unwrap_or_default().remove(OsStr::new("PORT"))
 }

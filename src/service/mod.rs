@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::redact::Redactor;
 use crate::target::ServicePlan;
+use output::Log;
 use process::ProcessTree;
 
 pub use error::ServiceError;
@@ -45,16 +47,19 @@ pub enum BuildOutput {
 pub fn build(
     plan: &ServicePlan,
     environment: &[(OsString, OsString)],
+    redactor: &Redactor,
     output: BuildOutput,
     cancel: &CancellationToken,
 ) -> Result<(), ServiceError> {
     let Some(argv) = &plan.build else {
         return Ok(());
     };
-    let log = plan.log.with_extension("build.log");
-    let (stdout, stderr) = match output {
-        BuildOutput::Visible => (Stdio::from(std::io::stderr()), Stdio::inherit()),
-        BuildOutput::Logged => output::open_log(&log)?,
+    let (log, stdout, stderr) = match output {
+        BuildOutput::Visible => (None, Stdio::from(std::io::stderr()), Stdio::inherit()),
+        BuildOutput::Logged => {
+            let (log, stdout, stderr) = Log::open(&plan.log.with_extension("build.log"), redactor)?;
+            (Some(log), stdout, stderr)
+        }
     };
     let mut command = process::command(argv, plan, environment)?;
     command.stdout(stdout).stderr(stderr);
@@ -67,10 +72,7 @@ pub fn build(
             None => std::thread::sleep(POLL),
             Some(status) if status.success() => return Ok(()),
             Some(status) => {
-                let words = match output {
-                    BuildOutput::Visible => String::new(),
-                    BuildOutput::Logged => output::last_words(&log),
-                };
+                let words = log.as_ref().map(Log::last_words).unwrap_or_default();
                 return Err(ServiceError::BuildFailed {
                     program: argv.join(" "),
                     status: status.to_string(),
@@ -86,13 +88,15 @@ pub fn build(
 pub struct RunningService {
     tree: ProcessTree,
     address: SocketAddr,
-    log: std::path::PathBuf,
+    /// Dropped after the tree, so that all that it printed is masked.
+    log: Log,
 }
 
 /// Starts the service on a free port of loopback and waits until it is ready.
 ///
 /// The service inherits `environment` as [`build`] does, gets the variables of its plan, and `PORT`. That it listens
-/// on loopback only, and that no other process took its port, is checked on Linux; other systems don't tell.
+/// on loopback only, and that no other process took its port, is checked on Linux; other systems don't tell. What it
+/// prints goes to the plan's log, which keeps no secret that `redactor` knows once the service is stopped.
 ///
 /// # Errors
 /// The service cannot be started, exits, is not ready in time, listens beyond loopback, or the wait is cancelled;
@@ -100,15 +104,16 @@ pub struct RunningService {
 pub fn start(
     plan: &ServicePlan,
     environment: &[(OsString, OsString)],
+    redactor: &Redactor,
     cancel: &CancellationToken,
 ) -> Result<RunningService, ServiceError> {
     let port = listener::free_port().map_err(ServiceError::NoFreePort)?;
     let mut command = process::command(&plan.run, plan, environment)?;
-    let (stdout, stderr) = output::open_log(&plan.log)?;
+    let (log, stdout, stderr) = Log::open(&plan.log, redactor)?;
     command.stdout(stdout).stderr(stderr).env("PORT", port.to_string());
     let mut tree = ProcessTree::spawn(command, &plan.run, Some(port))?;
-    let address = ready::wait(&mut tree, plan, port, cancel)?;
-    Ok(RunningService { tree, address, log: plan.log.clone() })
+    let address = ready::wait(&mut tree, plan, &log, port, cancel)?;
+    Ok(RunningService { tree, address, log })
 }
 
 impl RunningService {
@@ -128,7 +133,7 @@ impl RunningService {
     #[must_use]
     pub fn exited(&mut self) -> Option<String> {
         let status = self.tree.exit_status()?;
-        Some(format!("{status}\n{}", output::last_words(&self.log)).trim_end().to_owned())
+        Some(format!("{status}\n{}", self.log.last_words()).trim_end().to_owned())
     }
 
     /// Stops it and everything it started; returns when they are gone.
@@ -156,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::clock;
+    use crate::secret::Secret;
 
     /// Serves 200 on `/`, 404 elsewhere; the first argument is the address to bind.
     const SERVER: &str = r"
@@ -195,7 +201,7 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
         }
 
         fn start(&self) -> Result<RunningService, ServiceError> {
-            start(&self.plan, &environment(), &self.cancel)
+            start(&self.plan, &environment(), &redactor(), &self.cancel)
         }
 
         fn file(&self, name: &str) -> PathBuf {
@@ -206,6 +212,10 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
     #[expect(clippy::disallowed_methods, reason = "a test stands in for cli")]
     fn environment() -> Vec<(OsString, OsString)> {
         std::env::vars_os().collect()
+    }
+
+    fn redactor() -> Redactor {
+        Redactor::new(vec![Secret::new("correct-horse".into())])
     }
 
     fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> T {
@@ -312,6 +322,16 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
     }
 
     #[test]
+    fn a_secret_that_the_service_prints_is_neither_told_nor_kept() {
+        let bench = Bench::shell("echo token correct-horse; exit 3");
+
+        let error = bench.start().unwrap_err();
+
+        assert_eq!(error.words(), Some("token ***"));
+        assert_eq!(std::fs::read_to_string(bench.file("out/service.log")).unwrap(), "token ***\n");
+    }
+
+    #[test]
     fn a_program_that_does_not_exist_is_named() {
         let bench = Bench::running(&["./no-such-program"]);
 
@@ -338,6 +358,38 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
         service.stop();
 
         assert!(!pids.into_iter().any(is_alive), "{pids:?} must be gone");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_daemon_that_wiped_off_every_mark_is_stopped() {
+        let daemon = "env -i setsid sh -c 'echo $$ > daemon; exec sleep 300' &";
+        let bench = Bench::shell(&format!("{daemon} while [ ! -s daemon ]; do :; done"));
+
+        let error = bench.start().unwrap_err();
+
+        assert!(matches!(error, ServiceError::Exited { .. }), "{error}");
+        let daemon = read_number(&bench.file("daemon")).unwrap();
+        assert!(!is_alive(daemon), "{daemon} must be gone");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_worker_that_ignores_the_request_to_end_does_not_outlive_its_parent() {
+        let worker = "trap '' TERM; echo $$ > worker; while :; do sleep 0.1; done";
+        let script = format!(
+            "import subprocess
+subprocess.Popen(['sh', '-c', \"{worker}\"], env={{'PATH': os.environ['PATH']}}, start_new_session=True)
+while not os.path.exists('worker'): pass
+{SERVER}"
+        );
+        let bench = Bench::running(&["python3", "-c", &format!("import os\n{script}"), "127.0.0.1"]);
+        let service = bench.start().unwrap();
+        let worker = wait_until(|| read_number(&bench.file("worker")));
+
+        service.stop();
+
+        assert!(!is_alive(worker), "{worker} must be gone");
     }
 
     #[cfg(target_os = "linux")]
@@ -417,7 +469,7 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
         let mut environment = environment();
         environment.push(("GITHUB_TOKEN".into(), "canary".into()));
 
-        start(&bench.plan, &environment, &bench.cancel).unwrap_err();
+        start(&bench.plan, &environment, &redactor(), &bench.cancel).unwrap_err();
 
         let seen = std::fs::read_to_string(bench.file("seen")).unwrap();
         assert!(seen.contains("SHOP_MODE=test\n") && seen.contains("PORT="), "{seen}");
@@ -439,7 +491,8 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
         bench.plan.build =
             Some(["sh", "-c", "echo 'error: expected `;`' >&2; exit 7"].map(str::to_owned).to_vec());
 
-        let error = build(&bench.plan, &environment(), BuildOutput::Logged, &bench.cancel).unwrap_err();
+        let error =
+            build(&bench.plan, &environment(), &redactor(), BuildOutput::Logged, &bench.cancel).unwrap_err();
 
         assert!(error.to_string().ends_with("failed: exit status: 7"), "{error}");
         assert_eq!(error.words(), Some("error: expected `;`"));
@@ -450,7 +503,7 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
         let mut bench = Bench::shell("true");
         bench.plan.build = Some(["sh", "-c", "echo built > result"].map(str::to_owned).to_vec());
 
-        build(&bench.plan, &environment(), BuildOutput::Logged, &bench.cancel).unwrap();
+        build(&bench.plan, &environment(), &redactor(), BuildOutput::Logged, &bench.cancel).unwrap();
 
         assert_eq!(std::fs::read_to_string(bench.file("result")).unwrap(), "built\n");
     }
@@ -461,7 +514,8 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
         bench.plan.build = Some(["sleep", "60"].map(str::to_owned).to_vec());
         bench.cancel.cancel();
 
-        let error = build(&bench.plan, &environment(), BuildOutput::Logged, &bench.cancel).unwrap_err();
+        let error =
+            build(&bench.plan, &environment(), &redactor(), BuildOutput::Logged, &bench.cancel).unwrap_err();
 
         assert!(matches!(error, ServiceError::Cancelled), "{error}");
     }

@@ -55,6 +55,7 @@ impl ProcessTree {
         argv: &[String],
         port: Option<u16>,
     ) -> Result<Self, ServiceError> {
+        members::adopt_orphans();
         let child =
             command.spawn().map_err(|source| ServiceError::Spawn { program: argv.join(" "), source })?;
         let root = members::Root::new(&child, port);

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::POLL;
 use super::error::ServiceError;
 use super::listener::listeners_on;
-use super::output::last_words;
+use super::output::Log;
 use super::probe::{self, Answer};
 use super::process::ProcessTree;
 use crate::target::ServicePlan;
@@ -16,19 +16,20 @@ use crate::target::ServicePlan;
 pub(super) fn wait(
     tree: &mut ProcessTree,
     plan: &ServicePlan,
+    log: &Log,
     port: u16,
     cancel: &CancellationToken,
 ) -> Result<SocketAddr, ServiceError> {
     let client = probe::client()?;
     probe::block_on(async {
         let mut state = "it does not listen on its PORT".to_owned();
-        let waiting = poll(tree, plan, port, &client, &mut state);
+        let waiting = poll(tree, plan, log, port, &client, &mut state);
         let outcome = tokio::select! {
             outcome = tokio::time::timeout(plan.ready_timeout, waiting) => outcome,
             () = cancel.cancelled() => return Err(ServiceError::Cancelled),
         };
         outcome.unwrap_or_else(|_| {
-            Err(ServiceError::NotReady { after: plan.ready_timeout, state, words: last_words(&plan.log) })
+            Err(ServiceError::NotReady { after: plan.ready_timeout, state, words: log.last_words() })
         })
     })?
 }
@@ -36,13 +37,14 @@ pub(super) fn wait(
 async fn poll(
     tree: &mut ProcessTree,
     plan: &ServicePlan,
+    log: &Log,
     port: u16,
     client: &reqwest::Client,
     state: &mut String,
 ) -> Result<SocketAddr, ServiceError> {
     loop {
         if let Some(status) = tree.exit_status() {
-            return Err(ServiceError::Exited { status: status.to_string(), words: last_words(&plan.log) });
+            return Err(ServiceError::Exited { status: status.to_string(), words: log.last_words() });
         }
         for address in addresses(port)? {
             let path = plan.ready.as_deref().unwrap_or("/");
