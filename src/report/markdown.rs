@@ -263,7 +263,7 @@ fn background(page: &mut String, report: &Report, detail: Detail) {
             let left_out = scenario.comparison.baseline.iter().flat_map(|baseline| &baseline.left_out);
             for reason in left_out.take(10) {
                 let name = markdown_code(scenario.measurement.scenario.as_str());
-                line(page, &format!("- {name} left out: {}", text(reason)));
+                line(page, &format!("- {name}: {}", text(reason)));
             }
         }
         blank(page);
