@@ -30,7 +30,7 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     if arguments.json {
         let json = serde_json::to_string_pretty(&receipt)
             .map_err(|error| Failure::incomplete(format!("cannot write the receipt: {error}"), None))?;
-        session.console.result(&json);
+        session.console.rendered(&json);
     } else {
         session.console.result(&explanation(&receipt));
     }
