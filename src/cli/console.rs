@@ -1,11 +1,13 @@
 //! The console is the one way out to the person: status on stderr, results on stdout, all through the redactor.
+//!
+//! Texts may hold what a file, a server or the environment wrote: they act on no terminal and command no CI system.
 
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
 use super::arguments::{Colour, OutputArguments};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, harmless};
 
 /// Width of a status line's verb, as cargo has it.
 const VERB_WIDTH: usize = 12;
@@ -74,7 +76,7 @@ impl Console {
     pub(super) fn status(&self, verb: &str, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             let style = AnsiColor::Green.on_default().bold();
-            self.to_stderr(&format!("{style}{verb:>VERB_WIDTH$}{style:#} {text}"));
+            self.to_stderr(&format!("{style}{verb:>VERB_WIDTH$}{style:#} {}", harmless(text)));
         }
     }
 
@@ -91,7 +93,7 @@ impl Console {
     /// Says where it is: file, line and column.
     pub(super) fn place(&self, text: &str) {
         let style = AnsiColor::Blue.on_default().bold();
-        self.to_stderr(&format!("  {style}-->{style:#} {text}"));
+        self.to_stderr(&format!("  {style}-->{style:#} {}", harmless(text)));
     }
 
     /// Says how to mend it.
@@ -102,19 +104,25 @@ impl Console {
     /// Says a chosen default, in verbose mode.
     pub(super) fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.to_stderr(text);
+            self.to_stderr(&harmless(text));
         }
     }
 
     /// Prints a result.
     pub(super) fn result(&self, text: &str) {
+        self.rendered(&harmless(text));
+    }
+
+    /// Prints a result as its renderer made it, colours, JSON and annotations included; the renderer has made
+    /// everything from outside harmless.
+    pub(super) fn rendered(&self, text: &str) {
         let text = self.redactor.redact(text);
         // A reader that went away, such as `head`, is no reason to fail.
         let _ = writeln!(anstream::stdout(), "{}", text.trim_end_matches('\n'));
     }
 
     fn labelled(&self, label: &str, style: Style, text: &str) {
-        self.to_stderr(&format!("{style}{label}{style:#}: {text}"));
+        self.to_stderr(&format!("{style}{label}{style:#}: {}", harmless(text)));
     }
 
     fn to_stderr(&self, text: &str) {

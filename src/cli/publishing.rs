@@ -29,7 +29,7 @@ pub(super) fn publish(
     }
     if session.variable("GITHUB_ACTIONS") == Some("true") {
         for line in annotations(report) {
-            session.console.result(&line);
+            session.console.rendered(&line);
         }
     }
     if !arguments.no_comment {
@@ -51,7 +51,7 @@ fn comment(session: &Session, id: &str, subject: &Subject, written: &Artefacts) 
         number,
         id: id.to_owned(),
     };
-    match publish::comment(&place, &written.comment) {
+    match publish::comment(&place, &written.comment, &session.cancel) {
         Ok(outcome) => session.console.status("Commented", &outcome.url),
         Err(error) => {
             session.console.warning(&format!("no comment was posted: {}", chain(&error)));

@@ -62,7 +62,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     show(session, &report, arguments.latency);
     session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
     publishing::publish(session, arguments, &subject, &report, &written);
-    Ok(report.exit)
+    Ok(unless_interrupted(session, report.exit))
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
@@ -72,6 +72,11 @@ fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Fa
         session.console.status("Assuming", note);
     }
     Ok(settings)
+}
+
+/// An interrupted run never passes, even where only its publishing was cut short.
+fn unless_interrupted(session: &Session, exit: Exit) -> Exit {
+    if session.cancel.is_cancelled() { exit.worse(Exit::CouldNotComplete) } else { exit }
 }
 
 /// Returns the report of a run that begins now and has measured nothing yet.
@@ -108,11 +113,11 @@ pub(super) fn conclude(report: &mut Report, gate: &Gate<'_>, judged: &[Judged]) 
 pub(super) fn show(session: &Session, report: &Report, is_detailed: bool) {
     let style = terminal::Style { color: session.console.is_coloured(), ..terminal::Style::default() };
     if session.console.verbosity() == Verbosity::Quiet {
-        session.console.result(&terminal::headline(report, style));
+        session.console.rendered(&terminal::headline(report, style));
     } else {
-        session.console.result(&terminal::render(report, style));
+        session.console.rendered(&terminal::render(report, style));
     }
     if is_detailed {
-        session.console.result(&terminal::spectrum(report));
+        session.console.rendered(&terminal::spectrum(report));
     }
 }

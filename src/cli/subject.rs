@@ -125,7 +125,8 @@ impl Subject {
             return Ok(());
         };
         let api_url = session.api_url();
-        match publish::pull_requests_of(api_url, &token, &pull_request.repository, &pull_request.head_sha) {
+        let (repository, head) = (&pull_request.repository, &pull_request.head_sha);
+        match publish::pull_requests_of(api_url, &token, repository, head, &session.cancel) {
             Ok(found) => {
                 let mut open = found.into_iter().filter(|one| one.is_open);
                 match (open.next(), open.next()) {

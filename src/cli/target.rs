@@ -48,6 +48,6 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
 fn print_json(session: &Session, receipt: &Receipt) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(receipt)
         .map_err(|error| Failure::incomplete(format!("cannot write the receipt: {error}"), None))?;
-    session.console.result(&json);
+    session.console.rendered(&json);
     Ok(())
 }

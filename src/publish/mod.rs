@@ -8,6 +8,8 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::context::{CommitSha, PullRequestNumber, Repository};
 use crate::github::{Client, CommentOutcome, GithubError, PullRequestFacts};
 use crate::redact::harmless;
@@ -44,6 +46,9 @@ pub enum PublishError {
     /// The system gave no thread or no event queue; the machine is out of resources.
     #[error("cannot start the connection to GitHub")]
     Runtime(#[source] std::io::Error),
+    /// The run was told to end before GitHub had answered; run again.
+    #[error("interrupted before GitHub answered")]
+    Interrupted,
 }
 
 impl PublishError {
@@ -57,6 +62,7 @@ impl PublishError {
             }
             Self::OutputName(_) => "use letters, digits, '_' and '-'".into(),
             Self::Github(error) => error.help(),
+            Self::Interrupted => "run again".into(),
             Self::Runtime(_) => "free memory or raise the limit of threads and open files".into(),
         }
     }
@@ -138,9 +144,13 @@ pub struct CommentPlace {
 }
 
 /// Writes the one comment of this id on the pull request, and returns when that is done.
-pub fn comment(place: &CommentPlace, markdown: &str) -> Result<CommentOutcome, PublishError> {
+pub fn comment(
+    place: &CommentPlace,
+    markdown: &str,
+    cancel: &CancellationToken,
+) -> Result<CommentOutcome, PublishError> {
     let client = Client::new(&place.api_url, &place.token)?;
-    finish(client.upsert_comment(&place.repository, place.number, &place.id, markdown))
+    finish(client.upsert_comment(&place.repository, place.number, &place.id, markdown), cancel)
 }
 
 /// Finds the pull requests whose head is a commit, and returns when the forge has answered.
@@ -149,23 +159,31 @@ pub fn pull_requests_of(
     token: &Secret,
     repository: &Repository,
     head: &CommitSha,
+    cancel: &CancellationToken,
 ) -> Result<Vec<PullRequestFacts>, PublishError> {
     let client = Client::new(api_url, token)?;
-    finish(client.pull_requests_with_head(repository, head))
+    finish(client.pull_requests_with_head(repository, head), cancel)
 }
 
-/// Runs a conversation with the forge to its end.
+/// Runs a conversation with the forge to its end, or until it is cancelled.
 ///
 /// On a thread of its own: the caller may itself run on a runtime, which must not be blocked from within.
 fn finish<T: Send>(
     conversation: impl Future<Output = Result<T, GithubError>> + Send,
+    cancel: &CancellationToken,
 ) -> Result<T, PublishError> {
     let talk = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(PublishError::Runtime)?;
-        Ok(runtime.block_on(conversation)?)
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(PublishError::Interrupted),
+                said = conversation => Ok(said?),
+            }
+        })
     };
     std::thread::scope(|scope| {
         let talking = std::thread::Builder::new().name("forge".into()).spawn_scoped(scope, talk);
@@ -271,6 +289,16 @@ mod tests {
         assert_eq!(annotation(Level::Notice, "t", "m"), "::notice title=t::m");
     }
 
+    fn place_at(double: &Double) -> CommentPlace {
+        CommentPlace {
+            api_url: double.url(),
+            token: Secret::new("t".into()),
+            repository: Repository::parse("acme/shop").unwrap(),
+            number: PullRequestNumber::parse("7").unwrap(),
+            id: "api".into(),
+        }
+    }
+
     #[test]
     fn a_comment_can_be_written_from_anywhere() {
         let double = Double::start(|request| match request.method.as_str() {
@@ -278,17 +306,11 @@ mod tests {
             _ if request.path == "/user" => Reply::json(200, "{\"id\":1,\"login\":\"me\"}"),
             _ => Reply::json(200, "[]"),
         });
-        let place = CommentPlace {
-            api_url: double.url(),
-            token: Secret::new("t".into()),
-            repository: Repository::parse("acme/shop").unwrap(),
-            number: PullRequestNumber::parse("7").unwrap(),
-            id: "api".into(),
-        };
+        let place = place_at(&double);
 
-        let outside = comment(&place, "body").unwrap();
+        let outside = comment(&place, "body", &CancellationToken::new()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let inside = runtime.block_on(async { comment(&place, "body") }).unwrap();
+        let inside = runtime.block_on(async { comment(&place, "body", &CancellationToken::new()) }).unwrap();
 
         assert_eq!(outside.change, CommentChange::Created);
         assert_eq!(outside, inside);
@@ -297,17 +319,30 @@ mod tests {
     #[test]
     fn an_outage_is_an_error_with_a_remedy() {
         let double = Double::start(|_| Reply::json(503, ""));
-        let place = CommentPlace {
-            api_url: double.url(),
-            token: Secret::new("t".into()),
-            repository: Repository::parse("acme/shop").unwrap(),
-            number: PullRequestNumber::parse("7").unwrap(),
-            id: "api".into(),
-        };
+        let place = place_at(&double);
 
-        let error = comment(&place, "body").unwrap_err();
+        let error = comment(&place, "body", &CancellationToken::new()).unwrap_err();
 
         assert!(matches!(error, PublishError::Github(GithubError::Outage { status: 503, .. })), "{error:?}");
         assert!(error.help().contains("githubstatus"));
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_conversation_that_goes_nowhere() {
+        let cancel = CancellationToken::new();
+        let silence = Double::start(|_| Reply::silence());
+        let place = place_at(&silence);
+
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while silence.requests().is_empty() {
+                    std::thread::yield_now();
+                }
+                cancel.cancel();
+            });
+            comment(&place, "body", &cancel).unwrap_err()
+        });
+
+        assert!(matches!(error, PublishError::Interrupted), "{error}");
     }
 }

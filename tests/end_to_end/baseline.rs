@@ -52,6 +52,22 @@ fn a_service_slowed_by_thirty_per_cent_is_caught_after_six_recorded_runs() {
     assert!(after.stdout.contains("no-baseline"), "an accepted step begins a new history: {}", after.stdout);
 }
 
+#[cfg(unix)]
+#[test]
+fn the_name_of_a_stored_file_commands_neither_terminal_nor_runner() {
+    let project = project();
+    let store = project.path().join("baselines");
+    std::fs::create_dir(&store).unwrap();
+    std::fs::write(store.join("a\n::error title=x::y\u{1b}[2J.json"), "{").unwrap();
+
+    let listed =
+        Loadgate::new(project.path()).arguments(["baseline", "list", "--color", "always"]).run().expect(0);
+
+    assert!(listed.stderr.contains("skipped"), "{}", listed.stderr);
+    assert!(!listed.stderr.lines().any(|line| line.trim_start().starts_with("::")), "{}", listed.stderr);
+    assert!(!listed.stderr.contains("\u{1b}[2J"), "{}", listed.stderr);
+}
+
 #[test]
 fn damaged_and_foreign_files_are_named_and_never_pass_silently() {
     let project = project();
