@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::Child;
 
 use procfs::process::{FDTarget, Process, all_processes};
-use rustix::process::{Pid, Signal, getpid, getsid, kill_process, set_child_subreaper};
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
 /// What a member is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,8 @@ impl Root {
     pub(super) fn new(child: &Child, port: Option<u16>) -> Self {
         let pid = Pid::from_child(child).as_raw_nonzero().get();
         let started = Process::new(pid).and_then(|process| process.stat()).map(|stat| stat.starttime).ok();
-        let session = getsid(None).ok().map(|session| session.as_raw_nonzero().get());
+        // Not by `getsid`: in a container the leader may be outside, and the answer 0 is a panic there.
+        let session = Process::myself().and_then(|own| own.stat()).map(|stat| stat.session).ok();
         let own = Own { pid: getpid().as_raw_nonzero().get(), session };
         Self { pid, started, port, known: HashSet::new(), own }
     }

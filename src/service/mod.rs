@@ -152,6 +152,11 @@ pub fn check_loopback_listener(port: u16) -> Result<SocketAddr, ServiceError> {
     probe::first_listener(port)
 }
 
+#[cfg(all(test, unix))]
+#[path = "../../tests/end_to_end/parts.rs"]
+#[expect(clippy::disallowed_methods, reason = "a test looks at its surroundings")]
+mod parts;
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -243,6 +248,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
 
     #[test]
     fn a_service_is_ready_when_it_answers_and_gone_when_it_is_stopped() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let bench = Bench::running(&["python3", "-c", SERVER, "127.0.0.1"]);
 
         let mut service = bench.start().unwrap();
@@ -256,6 +264,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
 
     #[test]
     fn a_service_that_listens_on_ipv6_loopback_alone_is_used_there() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let bench = Bench::running(&["python3", "-c", SERVER, "::1"]);
 
         let service = bench.start().unwrap();
@@ -266,6 +277,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
     #[cfg(target_os = "linux")]
     #[test]
     fn a_service_that_listens_beyond_loopback_is_refused_and_stopped() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         for address in ["0.0.0.0", "::"] {
             let bench = Bench::running(&["python3", "-c", SERVER, address]);
 
@@ -293,6 +307,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
 
     #[test]
     fn a_service_whose_ready_path_fails_is_not_ready() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let mut bench = Bench::running(&["python3", "-c", SERVER, "127.0.0.1"]);
         bench.plan.ready = Some("/healthz".to_owned());
         bench.plan.ready_timeout = Duration::from_secs(5);
@@ -304,6 +321,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
 
     #[test]
     fn without_a_ready_path_listening_is_enough() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let script = SERVER.replace("200 if self.path == '/' else 404", "503");
         let mut bench = Bench::running(&["python3", "-c", &script, "127.0.0.1"]);
         bench.plan.ready = None;
@@ -343,6 +363,9 @@ Server((sys.argv[1], int(os.environ['PORT'])), Handler).serve_forever()
     #[cfg(target_os = "linux")]
     #[test]
     fn stopping_ends_workers_that_left_the_group_and_orphans() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let script = format!(
             "import subprocess
 worker = subprocess.Popen(['sleep', '300'], start_new_session=True)
@@ -376,6 +399,9 @@ subprocess.run(['sh', '-c', 'setsid sleep 300 & echo $! > orphan'])
     #[cfg(target_os = "linux")]
     #[test]
     fn a_worker_that_ignores_the_request_to_end_does_not_outlive_its_parent() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let worker = "trap '' TERM; echo $$ > worker; while :; do sleep 0.1; done";
         let script = format!(
             "import subprocess
@@ -395,6 +421,9 @@ while not os.path.exists('worker'): pass
     #[cfg(target_os = "linux")]
     #[test]
     fn a_service_that_ignores_the_request_to_end_is_killed() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let script = format!(
             "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), file=open('pid', 'w'))\n{SERVER}"
         );
@@ -409,6 +438,9 @@ while not os.path.exists('worker'): pass
 
     #[test]
     fn a_panic_stops_the_service() {
+        if parts::require("python3").is_none() {
+            return;
+        }
         let bench = Bench::running(&["python3", "-c", SERVER, "127.0.0.1"]);
         let service = bench.start().unwrap();
         let port = service.port();

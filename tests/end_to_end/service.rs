@@ -1,10 +1,10 @@
 //! `run` with `[service]`: built, started, watched and stopped on every way out.
 
 use std::io::Read;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::{Loadgate, demo_service_configuration, json};
+use crate::parts;
 
 fn project(configuration: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -12,10 +12,11 @@ fn project(configuration: &str) -> tempfile::TempDir {
     directory
 }
 
-/// Returns the processes whose command line holds a text.
-fn processes_with(text: &str) -> String {
-    let output = Command::new("pgrep").args(["-f", "--", text]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// Returns whether a process runs whose command line holds a text.
+#[cfg(target_os = "linux")]
+fn runs(text: &str) -> bool {
+    let mut processes = procfs::process::all_processes().unwrap().flatten();
+    processes.any(|process| process.cmdline().is_ok_and(|words| words.join(" ").contains(text)))
 }
 
 #[test]
@@ -40,6 +41,9 @@ fn a_declared_service_is_started_loaded_and_stopped() {
 
 #[test]
 fn a_service_that_fails_says_it_in_its_own_words() {
+    if parts::require("python3").is_none() {
+        return;
+    }
     for (run, build, words) in [
         ("echo the database is on fire; exit 3", "true", "the database is on fire"),
         ("true", "echo cannot find crate cheese >&2; exit 1", "cannot find crate cheese"),
@@ -56,8 +60,12 @@ fn a_service_that_fails_says_it_in_its_own_words() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_interrupt_stops_the_service_and_its_children() {
+    if parts::require("python3").is_none() {
+        return;
+    }
     let mark = format!("7{}.5", std::process::id());
     let project = project(&format!(
         "[service]\nrun = ['sh', '-c', 'setsid sleep {mark} & exec python3 -m http.server --bind 127.0.0.1 $PORT']\n\
@@ -68,19 +76,20 @@ fn an_interrupt_stops_the_service_and_its_children() {
     let log = project.path().join("target/loadgate/service.log");
     // Python's server writes a line for every request: many of them are load.
     let is_loaded = || std::fs::read_to_string(&log).is_ok_and(|text| text.matches("GET /").count() > 15);
-    while !is_loaded() || processes_with(&format!("sleep {mark}")).is_empty() {
+    while !is_loaded() || !runs(&format!("sleep {mark}")) {
         assert!(Instant::now() < deadline, "the service was not loaded");
         assert!(running.try_wait().unwrap().is_none(), "it ended early");
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&running), rustix::process::Signal::INT)
+        .unwrap();
     let status = running.wait().unwrap();
 
     let mut said = String::new();
     running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(status.code(), Some(101), "{said}");
-    assert_eq!(processes_with(&format!("sleep {mark}")), "", "a child was left behind");
+    assert!(!runs(&format!("sleep {mark}")), "a child was left behind");
     let report = json(&project.path().join("target/loadgate/report.json"));
     assert_eq!(report["verdict"], "invalid", "{report}");
     assert_eq!(report["scenarios"][0]["partial"], true, "{report}");

