@@ -15,8 +15,7 @@ use super::remember;
 use super::run;
 use super::session::Session;
 use super::subject::{incomplete, refused};
-use crate::baseline::{DirStore, Fingerprint, Machine, Record};
-use crate::clock;
+use crate::baseline::{DirStore, Machine, Record};
 use crate::config;
 use crate::context::Context;
 use crate::guard::{self, ClearedTarget, Inquiry, SystemResolver};
@@ -149,15 +148,9 @@ impl<'a> Stage<'a> {
         for run in 1..=BASELINE_RUNS {
             let measurement = gate.drive(&self.scenario, &format!("baseline run {run}"))?;
             self.stop_if_cancelled()?;
-            let record = Record {
-                measurement,
-                commit: None,
-                measured_at: clock::wall(),
-                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-                fingerprint: Fingerprint::of(&self.scenario, &self.machine, "loopback"),
-                accepted_step: None,
-            };
-            self.store.save(&record).map_err(|error| remember::failed(&error))?;
+            self.store
+                .save(&gate.record(&self.scenario, measurement))
+                .map_err(|error| remember::failed(&error))?;
         }
         running.stop();
         Ok(())

@@ -69,14 +69,7 @@ impl Gate<'_> {
         } else {
             (first, first_comparison)
         };
-        let record = Record {
-            measurement: measurement.clone(),
-            commit: self.commit.clone(),
-            measured_at: clock::wall(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            fingerprint: fingerprint.clone(),
-            accepted_step: None,
-        };
+        let record = self.record(scenario, measurement.clone());
         let exit = comparison.verdict.exit(scenario.gate.fail_on);
         let report = ScenarioReport {
             measurement,
@@ -94,6 +87,18 @@ impl Gate<'_> {
         let drawn = self.display.begin(label);
         load::drive(self.target, scenario, &options, self.cancel, &|progress| drawn.show(&progress))
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
+    }
+
+    /// Returns a measurement of now in the form that baselines are stored in.
+    pub(super) fn record(&self, scenario: &Scenario, measurement: Measurement) -> Record {
+        Record {
+            measurement,
+            commit: self.commit.clone(),
+            measured_at: clock::wall(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint: Fingerprint::of(scenario, &self.machine, &self.target_kind),
+            accepted_step: None,
+        }
     }
 
     fn compare(&self, scenario: &Scenario, head: &Measurement, fingerprint: &Fingerprint) -> Comparison {

@@ -81,7 +81,10 @@ impl Subject {
     /// Makes the target ready to be asked: starts the service, or finds the pull request of a deployment.
     pub(super) fn prepare(&mut self, session: &Session) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Preview => self.find_pull_request(session),
+            Kind::Preview => {
+                self.find_pull_request(session);
+                Ok(())
+            }
             Kind::Local(port) => {
                 let listener = service::check_loopback_listener(*port).map_err(|error| incomplete(&error))?;
                 self.candidates = vec![Candidate::on_loopback(Source::Local, listener)];
@@ -113,16 +116,16 @@ impl Subject {
     /// A `deployment_status` payload does not name its pull request; the forge knows it by the deployed commit.
     ///
     /// The guard refuses a deployment without a pull request, so what fails here is only said.
-    pub(super) fn find_pull_request(&mut self, session: &Session) -> Result<(), Failure> {
-        let Some(pull_request) = self.reading.context.pull_request() else { return Ok(()) };
+    pub(super) fn find_pull_request(&mut self, session: &Session) {
+        let Some(pull_request) = self.reading.context.pull_request() else { return };
         if pull_request.number.is_some() {
-            return Ok(());
+            return;
         }
         let Some(token) = session.forge_token() else {
             session.console.warning(
                 "there is no GITHUB_TOKEN in the environment to find the deployment's pull request with",
             );
-            return Ok(());
+            return;
         };
         let api_url = session.api_url();
         let (repository, head) = (&pull_request.repository, &pull_request.head_sha);
@@ -152,7 +155,6 @@ impl Subject {
                 session.console.help(&error.help());
             }
         }
-        Ok(())
     }
 
     /// Asks the guard; only its yes can be loaded.
@@ -218,10 +220,7 @@ pub(super) fn refused(refusal: &Refusal) -> Failure {
 fn nothing_to_load(reason: &NoService, warnings: &[String]) -> Failure {
     let mut message =
         format!("there is nothing to load: no preview in the environment and no service: {}", reason.why);
-    for warning in warnings {
-        message.push_str("\n  | ");
-        message.push_str(&harmless(warning));
-    }
+    quote(&mut message, warnings.iter().map(String::as_str));
     let help = format!(
         "{}; or use --local PORT for a service that already listens, or set LOADGATE_PREVIEW_URL in an earlier \
          step of the pull request's job",
@@ -233,9 +232,14 @@ fn nothing_to_load(reason: &NoService, warnings: &[String]) -> Failure {
 /// Returns the failure of a service, with what the service itself said last.
 pub(super) fn incomplete(error: &ServiceError) -> Failure {
     let mut message = chain(error);
-    for line in error.words().unwrap_or_default().lines() {
+    quote(&mut message, error.words().unwrap_or_default().lines());
+    Failure::incomplete(message, Some(error.help()))
+}
+
+/// Adds lines that somebody else wrote, marked as theirs.
+fn quote<'l>(message: &mut String, lines: impl Iterator<Item = &'l str>) {
+    for line in lines {
         message.push_str("\n  | ");
         message.push_str(&harmless(line));
     }
-    Failure::incomplete(message, Some(error.help()))
 }

@@ -31,7 +31,7 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     }
     let depth = if arguments.offline { Depth::Offline } else { Depth::Online };
     if depth == Depth::Online {
-        subject.find_pull_request(session)?;
+        subject.find_pull_request(session);
     }
     let receipt = guard::examine(&subject.inquiry(session), depth, &SystemResolver::default());
     if arguments.json {

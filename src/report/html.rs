@@ -5,14 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::Histogram;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::measurement::{Round, quantile_us};
+use crate::measurement::Round;
 use crate::redact::harmless;
 use crate::report::{Report, ScenarioReport, figures, html_picture, wording};
-use crate::scenario::Quantile;
 use crate::verdict::Verdict;
 
 const STYLE: &str = include_str!("html.css");
@@ -138,21 +136,12 @@ fn times_table(merged: &Round) -> Markup {
                 } }
                 tbody {
                     @for (name, histogram) in rows {
-                        tr { th scope="row" { (name) } @for cell in times(histogram) { td { (cell) } } }
+                        tr { th scope="row" { (name) } @for cell in wording::times(histogram) { td { (cell) } } }
                     }
                 }
             }
         }
     }
-}
-
-fn times(histogram: &Histogram<u64>) -> Vec<String> {
-    [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::P999]
-        .into_iter()
-        .map(|quantile| quantile_us(histogram, quantile))
-        .chain([wording::max_us(histogram)])
-        .map(figures::maybe_time)
-        .collect()
 }
 
 fn totals(scenario: &ScenarioReport, merged: &Round) -> Markup {

@@ -3,12 +3,10 @@
 //! Everything that came from outside is made harmless here. Colours only repeat what words say.
 
 use anstyle::{AnsiColor, Style as Ansi};
-use hdrhistogram::Histogram;
 
-use crate::measurement::{Round, quantile_us};
+use crate::measurement::Round;
 use crate::redact::harmless;
 use crate::report::{Report, ScenarioReport, figures, wording};
-use crate::scenario::Quantile;
 use crate::verdict::Verdict;
 
 /// Narrower terminals get lines of this width.
@@ -158,19 +156,10 @@ fn times_table(page: &mut Page, merged: &Round) {
         [("latency", &merged.latency), ("service time", &merged.service_time), ("send lag", &merged.send_lag)]
     {
         let mut cells = vec![name.to_owned()];
-        cells.extend(times(histogram));
+        cells.extend(wording::times(histogram));
         table.row(PLAIN, cells);
     }
     table.print(page, &[2, 4, 5]);
-}
-
-fn times(histogram: &Histogram<u64>) -> Vec<String> {
-    [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::P999]
-        .into_iter()
-        .map(|quantile| quantile_us(histogram, quantile))
-        .chain([wording::max_us(histogram)])
-        .map(figures::maybe_time)
-        .collect()
 }
 
 /// A table whose first and last columns hold words (left) and the others figures (right).

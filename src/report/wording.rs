@@ -5,8 +5,9 @@
 use hdrhistogram::Histogram;
 
 use crate::compare::{Comparison, MetricComparison, Mode};
-use crate::measurement::{OutcomeClass, Outcomes};
+use crate::measurement::{OutcomeClass, Outcomes, quantile_us};
 use crate::report::{Report, ScenarioReport, figures};
+use crate::scenario::Quantile;
 use crate::verdict::{Exit, Verdict};
 
 /// The longest outside text that a report repeats; a hostile or broken source could send megabytes.
@@ -165,6 +166,16 @@ pub(crate) fn rates(scenario: &ScenarioReport) -> String {
 #[expect(clippy::cast_precision_loss, reason = "an hour in nanoseconds stays below 2^52")]
 pub(crate) fn max_us(histogram: &Histogram<u64>) -> Option<f64> {
     (!histogram.is_empty()).then(|| histogram.max() as f64 / 1_000.0)
+}
+
+/// Returns the figures of one row of a run's times: p50, p90, p99, p99.9 and the slowest.
+pub(crate) fn times(histogram: &Histogram<u64>) -> Vec<String> {
+    [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::P999]
+        .into_iter()
+        .map(|quantile| quantile_us(histogram, quantile))
+        .chain([max_us(histogram)])
+        .map(figures::maybe_time)
+        .collect()
 }
 
 /// Returns a metric's smallest visible slowdown as part of a sentence, where it is known.

@@ -77,6 +77,14 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Starts an nginx that answers on a port of loopback, and waits until it listens.
+fn serve(servers: &str, port: u16) -> Option<Nginx> {
+    let mut nginx = Nginx::start(servers, None)?;
+    nginx.wait();
+    wait_for(port);
+    Some(nginx)
+}
+
 fn wait_for(port: u16) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -96,9 +104,7 @@ fn measure(directory: &Path, port: u16, extra: &[&str]) -> serde_json::Value {
 fn a_local_nginx_is_loaded_without_any_file() {
     let port = free_port();
     let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} }}");
-    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
-    nginx.wait();
-    wait_for(port);
+    let Some(nginx) = serve(&servers, port) else { return };
     let directory = tempfile::tempdir().unwrap();
 
     let report = measure(directory.path(), port, &["-c", "8", "-H", "x-probe: yes"]);
@@ -116,9 +122,7 @@ fn a_local_nginx_is_loaded_without_any_file() {
 fn the_open_loop_keeps_its_rate_and_counts_every_request() {
     let port = free_port();
     let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} }}");
-    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
-    nginx.wait();
-    wait_for(port);
+    let Some(_nginx) = serve(&servers, port) else { return };
     let directory = tempfile::tempdir().unwrap();
 
     let report = measure(directory.path(), port, &["-R", "500"]);
@@ -135,9 +139,7 @@ fn redirects_are_recorded_and_never_followed() {
         "server {{ listen 127.0.0.1:{port}; location / {{ return 302 http://127.0.0.1:{elsewhere}/; }} }}\n\
          server {{ listen 127.0.0.1:{elsewhere}; location / {{ return 200 'production'; }} }}"
     );
-    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
-    nginx.wait();
-    wait_for(port);
+    let Some(nginx) = serve(&servers, port) else { return };
     let directory = tempfile::tempdir().unwrap();
 
     let report = measure(directory.path(), port, &["-c", "2"]);
@@ -151,9 +153,7 @@ fn redirects_are_recorded_and_never_followed() {
 fn a_server_that_only_fails_never_passes() {
     let port = free_port();
     let servers = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 503; }} }}");
-    let Some(mut nginx) = Nginx::start(&servers, None) else { return };
-    nginx.wait();
-    wait_for(port);
+    let Some(_nginx) = serve(&servers, port) else { return };
     let directory = tempfile::tempdir().unwrap();
 
     let ended = Loadgate::new(directory.path())
