@@ -16,6 +16,7 @@ use super::tally::Tally;
 use super::tls::Tls;
 use crate::guard::ClearedTarget;
 use crate::measurement::OutcomeClass;
+use crate::request::Wire;
 
 /// What all lines of a run need to know.
 pub(crate) struct Orders {
@@ -24,7 +25,7 @@ pub(crate) struct Orders {
     /// How to speak TLS with it.
     pub(crate) tls: Option<Tls>,
     /// The request as it is sent.
-    pub(crate) wire: Vec<u8>,
+    pub(crate) wire: Wire,
     /// Whether the request is a HEAD.
     pub(crate) is_head: bool,
     /// How long one request may take.

@@ -120,7 +120,7 @@ impl Line {
     async fn send(&mut self, mut times: Times) -> Instant {
         self.crew.send_off(self.number, times.intended_at);
         let connection = self.connection.as_mut().expect("carry opened it");
-        let result = connection.exchange(&self.crew.orders().wire, &mut self.deadline).await;
+        let result = connection.exchange(self.crew.orders().wire.bytes(), &mut self.deadline).await;
         times.finished_at = clock::monotonic();
         self.crew.count(|tally| settle(tally, result, times));
         match result {

@@ -1,6 +1,6 @@
 //! Room `load`: drives a cleared target and measures it.
 //!
-//! Three things stay apart: *what* is sent (`wire`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
+//! Three things stay apart: *what* is sent (`request`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
 //! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
@@ -14,7 +14,6 @@ mod pacer;
 mod tally;
 mod timer;
 mod tls;
-mod wire;
 mod worker;
 
 #[cfg(test)]
@@ -37,7 +36,7 @@ use self::worker::{Assignment, Share, work};
 use crate::clock;
 use crate::guard::ClearedTarget;
 use crate::measurement::{GeneratorHealth, Measurement, empty_histogram};
-use crate::request::Method;
+use crate::request::{Method, Wire};
 use crate::scenario::{Pacing, Scenario};
 
 /// How often the caller hears of progress.
@@ -134,7 +133,7 @@ pub fn drive(
     let orders = Arc::new(Orders {
         tls: Tls::prepare(target)?,
         target: target.clone(),
-        wire: wire::encode(&scenario.request, target.origin()),
+        wire: Wire::of(&scenario.request, &target.origin().authority()),
         is_head: scenario.request.method() == Method::Head,
         timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),

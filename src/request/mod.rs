@@ -1,7 +1,16 @@
 //! A request is what is sent: method, path, headers, body. It names no host: that belongs to the cleared target.
 //!
 //! It is checked once, when it is made, so that no value can smuggle a second request, another host or a header
-//! break onto the wire. The wire form is built by `load`.
+//! break onto the wire. `wire` builds its wire form, and a `source` says which request comes next.
+
+mod source;
+mod wire;
+
+pub use source::{
+    Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
+    RequestSources, Seat, SourceFailure,
+};
+pub use wire::{Wire, WirePart};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,202 @@
+//! The wire form of requests: the bytes that go over an HTTP/1.1 connection, and where their parts lie.
+//!
+//! It is the one serialiser, whoever made the request. The host and everything that frames a request come from here,
+//! never from the request itself. HTTP/2 reads the same parts, so both protocols send the same thing.
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use super::{Method, Request};
+
+/// How the generator names itself, so that its load can be told apart in a service's log.
+const USER_AGENT: &str = concat!("loadgate/", env!("CARGO_PKG_VERSION"));
+
+/// One request, or several that are sent together (pipelined), as bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wire {
+    bytes: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+/// Where one request lies in the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    method: Method,
+    path: Range<usize>,
+    /// Name and value of each header, `host` and `content-length` included.
+    headers: Vec<(Range<usize>, Range<usize>)>,
+    body: Range<usize>,
+}
+
+/// One request of a [`Wire`].
+#[derive(Debug, Clone, Copy)]
+pub struct WirePart<'a> {
+    bytes: &'a [u8],
+    part: &'a Part,
+}
+
+impl Wire {
+    /// Returns the wire form of one request to an authority (`host` or `host:port`).
+    #[must_use]
+    pub fn of(request: &Request, authority: &str) -> Self {
+        let mut wire = Self::default();
+        wire.push(request, authority);
+        wire
+    }
+
+    /// Forgets everything but the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.parts.clear();
+    }
+
+    /// Adds one request behind those that are there.
+    pub fn push(&mut self, request: &Request, authority: &str) {
+        let headers = request.headers().iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        self.write(request.method(), request.path(), headers, request.body(), authority);
+    }
+
+    /// Returns what is written to an HTTP/1.1 connection.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns how many requests there are: as many answers are to come.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Returns the requests in the order in which they are sent.
+    pub fn parts(&self) -> impl Iterator<Item = WirePart<'_>> {
+        self.parts.iter().map(|part| WirePart { bytes: &self.bytes, part })
+    }
+
+    /// Returns whether the answer to request `index` has no body whatever its headers say.
+    #[must_use]
+    pub fn is_head(&self, index: usize) -> bool {
+        self.parts.get(index).is_some_and(|part| part.method == Method::Head)
+    }
+
+    /// Writes one request whose parts were checked when they were made.
+    fn write<'h>(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+        body: &[u8],
+        authority: &str,
+    ) {
+        self.put(method.as_str().as_bytes());
+        self.put(b" ");
+        let path = self.put(path.as_bytes());
+        self.put(b" HTTP/1.1\r\n");
+        let mut spans = vec![self.field(b"host", authority.as_bytes())];
+        if !headers.clone().any(|(name, _)| name.eq_ignore_ascii_case(b"user-agent")) {
+            spans.push(self.field(b"user-agent", USER_AGENT.as_bytes()));
+        }
+        for (name, value) in headers {
+            spans.push(self.field(name, value));
+        }
+        // RFC 9110, section 8.6: a method that gives a body a meaning says so even where the body is empty.
+        let expects_body = matches!(method, Method::Post | Method::Put | Method::Patch);
+        if expects_body || !body.is_empty() {
+            spans.push(self.field(b"content-length", body.len().to_string().as_bytes()));
+        }
+        self.put(b"\r\n");
+        let body = self.put(body);
+        self.parts.push(Part { method, path, headers: spans, body });
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) -> (Range<usize>, Range<usize>) {
+        let name = self.put(name);
+        self.put(b": ");
+        let value = self.put(value);
+        self.put(b"\r\n");
+        (name, value)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.write_all(bytes).expect("writing to memory cannot fail");
+        start..self.bytes.len()
+    }
+}
+
+impl<'a> WirePart<'a> {
+    /// Returns the method.
+    #[must_use]
+    pub fn method(self) -> Method {
+        self.part.method
+    }
+
+    /// Returns the origin-form target: path and query.
+    #[must_use]
+    pub fn path(self) -> &'a [u8] {
+        &self.bytes[self.part.path.clone()]
+    }
+
+    /// Returns name and value of every header, `host` and `content-length` included.
+    pub fn headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let bytes = self.bytes;
+        self.part.headers.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+    }
+
+    /// Returns the body, empty where there is none.
+    #[must_use]
+    pub fn body(self) -> &'a [u8] {
+        &self.bytes[self.part.body.clone()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(request: &Request) -> String {
+        String::from_utf8(Wire::of(request, "127.0.0.1:8080").bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_get_carries_host_and_name_and_no_length() {
+        let request = Request::get("/shop?page=2").unwrap().with_header("accept", "text/html").unwrap();
+
+        let expected = format!(
+            "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: {USER_AGENT}\r\naccept: text/html\r\n\r\n"
+        );
+        assert_eq!(encoded(&request), expected);
+    }
+
+    #[test]
+    fn a_body_is_counted() {
+        let put = Request::new(Method::Put, "/x".into(), vec![], b"hello".to_vec()).unwrap();
+        let empty_post = Request::new(Method::Post, "/x".into(), vec![], vec![]).unwrap();
+
+        assert!(encoded(&put).ends_with("\r\ncontent-length: 5\r\n\r\nhello"));
+        assert!(encoded(&empty_post).ends_with("\r\ncontent-length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_user_agent_of_the_request_replaces_ours() {
+        let request = Request::get("/").unwrap().with_header("User-Agent", "mine").unwrap();
+
+        let text = encoded(&request);
+
+        assert!(text.contains("User-Agent: mine\r\n") && !text.contains("loadgate/"), "{text}");
+    }
+
+    #[test]
+    fn the_parts_of_pipelined_requests_are_found_again() {
+        let mut wire = Wire::of(&Request::get("/a").unwrap(), "h");
+        wire.push(&Request::new(Method::Post, "/b?c".into(), vec![], b"body".to_vec()).unwrap(), "h");
+
+        let parts: Vec<_> = wire
+            .parts()
+            .map(|part| (part.method(), part.path(), part.headers().count(), part.body()))
+            .collect();
+
+        assert_eq!(wire.requests(), 2);
+        assert_eq!(parts, [(Method::Get, &b"/a"[..], 2, &b""[..]), (Method::Post, b"/b?c", 3, b"body")]);
+    }
+}
