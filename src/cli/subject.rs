@@ -8,7 +8,7 @@ use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
 use crate::ci::{self, Reading};
-use crate::config::{NoService, ServiceChoice, Settings};
+use crate::config::{self, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal, SystemResolver};
 use crate::publish;
@@ -177,10 +177,11 @@ impl Subject {
         }
     }
 
-    /// Returns the scenarios, refusing those that a remote preview's limits do not permit.
+    /// Returns the scenarios, refusing those that the limits do not permit; on this machine only time is bounded.
     pub(super) fn permitted_scenarios(&self, settings: &Settings) -> Result<Vec<Scenario>, Failure> {
         if self.is_local() {
-            return Ok(settings.scenarios.clone());
+            let problems = config::check_time(settings);
+            return problems.or_ok(settings.scenarios.clone()).map_err(Failure::problems);
         }
         Ok(settings.clone().within_limits().map_err(Failure::problems)?.scenarios)
     }

@@ -6,9 +6,11 @@
 mod cargo;
 mod file_v1;
 mod find;
+mod forecast;
 mod limits;
 mod policy;
 mod problem;
+mod production;
 mod scenarios;
 mod section;
 mod settings;
@@ -21,12 +23,14 @@ use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
 pub use cargo::NoService;
-pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, TargetTable};
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, ProductionFile, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
-pub use limits::{Limits, check_limits};
+pub use forecast::Forecast;
+pub use limits::{Limits, check_limits, check_time};
 pub use problem::{Located, Place, Problem, Problems};
+pub use production::production_hosts;
 pub use settings::{BaselineSettings, Overrides, ServiceChoice, Settings};
-pub use value::{parse_duration, parse_rate};
+pub use value::{parse_bytes, parse_duration, parse_rate};
 
 use file_v1::{FileV1, ServiceDraft};
 use find::Found;
@@ -247,6 +251,9 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
     for path in &mut target.roots {
         path.value = root.join(&path.value);
+    }
+    for file in &mut target.production_files {
+        file.value.from = root.join(&file.value.from);
     }
     target
 }

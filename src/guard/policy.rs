@@ -20,6 +20,8 @@ pub struct Policy {
     pub preview: Vec<PreviewPattern>,
     /// Hosts that are never loaded.
     pub production: Vec<ProductionHost>,
+    /// What the hosting platform said to the announced load test, such as the number of a ticket.
+    pub consent: Option<String>,
     /// Special-purpose networks that a preview may live in.
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
@@ -111,7 +113,7 @@ mod tests {
             preview: preview.iter().map(|text| PreviewPattern::parse(text).unwrap()).collect(),
             production: production.iter().map(|text| ProductionHost::parse(text).unwrap()).collect(),
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            trusted_roots: Vec::new(),
+            ..Policy::default()
         }
     }
 

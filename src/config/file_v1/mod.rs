@@ -17,13 +17,13 @@ use toml_edit::TableLike;
 
 use super::problem::{Problem, Problems};
 use super::section::{Reader, Section};
-use super::value::quoted;
+use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
-pub use draft::TargetTable;
 pub(super) use draft::{
     BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
 };
+pub use draft::{ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
@@ -34,9 +34,11 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] = &["preview", "production", "networks", "roots", "platform"];
+    pub(in crate::config) const TARGET: &[&str] =
+        &["preview", "production", "networks", "roots", "platform", "consent"];
+    pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
-    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
+    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
     pub(in crate::config) const SCENARIO: &[&str] =
         &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
     pub(in crate::config) const PROFILE: &[&str] =
@@ -110,6 +112,10 @@ fn read_limits(top: &Section<'_>) -> LimitsDraft {
         rate: read_rate(&section),
         connections: read_connections(&section),
         duration: section.duration("duration", SHORTEST_DURATION).map(|duration| duration.value),
+        requests: section.count("requests", 1..=u32::MAX).map(|count| count.value.into()),
+        bytes: section
+            .parsed("bytes", "write an amount of data in quotes, such as \"64MiB\" or \"1GB\"", parse_bytes)
+            .map(|bytes| bytes.value),
     }
 }
 
@@ -327,6 +333,7 @@ mod tests {
         let sections = [
             ("/properties", keys::FILE),
             ("/$defs/target/properties", keys::TARGET),
+            ("/$defs/production-file/properties", keys::PRODUCTION_FILE),
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
