@@ -7,6 +7,7 @@
 mod addresses;
 mod branch;
 mod cleared;
+mod consent;
 mod layers;
 mod names;
 mod pattern;
@@ -37,7 +38,7 @@ use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked. Numbers that are missing belong to layers that are not built yet.
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer { name: "L1 context", ask: layers::context::ask },
     Layer { name: "L2 provenance", ask: layers::provenance::ask },
     Layer { name: "L3 parse", ask: layers::parse::ask },
@@ -45,6 +46,7 @@ const LAYERS: [Layer; 7] = [
     Layer { name: "L5 preview", ask: layers::preview::ask },
     Layer { name: "L7 address", ask: layers::address::ask },
     Layer { name: "L9 wire", ask: layers::wire::ask },
+    Layer { name: "L10 recheck", ask: layers::recheck::ask },
 ];
 
 /// Everything the guard is told.

@@ -59,6 +59,8 @@ pub enum RefusalCode {
     SpecialAddress,
     /// The environment brings its own trust roots.
     ForeignTrust,
+    /// The hosting platform forbids load tests that nobody announced, and the policy names no consent.
+    NoConsent,
 }
 
 impl RefusalCode {
@@ -88,6 +90,7 @@ impl RefusalCode {
             Self::Unresolved => "unresolved",
             Self::SpecialAddress => "special-address",
             Self::ForeignTrust => "foreign-trust",
+            Self::NoConsent => "no-consent",
         }
     }
 }

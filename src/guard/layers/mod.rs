@@ -8,6 +8,7 @@ pub(super) mod parse;
 pub(super) mod preview;
 pub(super) mod production;
 pub(super) mod provenance;
+pub(super) mod recheck;
 pub(super) mod wire;
 
 #[cfg(test)]
