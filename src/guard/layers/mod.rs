@@ -3,10 +3,15 @@
 //! One file each. A layer may only add to what the case knows; it never changes what another layer found.
 
 pub(super) mod address;
+mod consent;
 pub(super) mod context;
+pub(super) mod control_plane;
+mod listener;
+mod marker;
 pub(super) mod parse;
 pub(super) mod preview;
 pub(super) mod production;
+pub(super) mod proof;
 pub(super) mod provenance;
 pub(super) mod recheck;
 pub(super) mod wire;
