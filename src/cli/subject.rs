@@ -4,11 +4,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::confirmation;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
 use crate::ci::{self, Reading};
-use crate::config::{self, NoService, ServiceChoice, Settings};
+use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
 use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
@@ -165,6 +166,26 @@ impl Subject {
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
         session.console.detail(&explanation(cleared.evidence()));
         Ok(cleared)
+    }
+
+    /// Lets a person at a desk confirm a run that goes beyond what anybody may send; a service that this run started
+    /// is proven to be its own.
+    pub(super) fn confirm(
+        &self,
+        session: &Session,
+        cleared: &ClearedTarget,
+        scenarios: &[Scenario],
+    ) -> Result<(), Failure> {
+        let forecast = Forecast::of(scenarios, None);
+        let is_beyond = match self.kind {
+            Kind::Service(_) => false,
+            Kind::Local(_) => forecast.is_long(),
+            Kind::Preview => forecast.is_heavy(),
+        };
+        if !is_beyond || !matches!(self.reading.context, Context::Desk) {
+            return Ok(());
+        }
+        confirmation::confirm(session, &cleared.origin().authority(), &forecast)
     }
 
     /// Returns the question for the guard.

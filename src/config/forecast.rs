@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Limits;
 use crate::scenario::{Pacing, Rate, Scenario};
 
 /// What all scenarios of a run are going to send, warm-ups included.
@@ -41,6 +42,24 @@ impl Forecast {
             forecast.add(scenario, ceiling);
         }
         forecast
+    }
+
+    /// Returns whether it asks for more time than a target on this machine gets where nobody raised the limits.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.duration > Limits::default().duration
+    }
+
+    /// Returns whether it asks for more, in any respect, than a remote target gets where nobody raised the limits.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        let usual = Limits::default();
+        self.is_long()
+            || self.is_open_ended
+            || self.requests > usual.requests
+            || self.rate.is_some_and(|rate| rate > usual.rate)
+            || self.connections > usual.connections.get()
+            || self.request_bytes > usual.bytes
     }
 
     fn add(&mut self, scenario: &Scenario, ceiling: Option<Rate>) {
@@ -113,5 +132,22 @@ mod tests {
             held.to_string(),
             "up to 1200 requests, at most 100/s, over at most 32 connections, for 20s; the answers come on top"
         );
+    }
+
+    #[test]
+    fn what_goes_beyond_the_usual_limits_is_long_or_heavy() {
+        for (profile, is_long, is_heavy) in [
+            ("rate = 200, connections = 32, duration = \"295s\", warm-up = \"5s\"", false, false),
+            ("rate = 201, duration = \"10s\"", false, true),
+            ("rate = 20, connections = 33, duration = \"10s\"", false, true),
+            ("connections = 1, duration = \"10s\"", false, true),
+            ("rate = 1, duration = \"300s\", warm-up = \"1s\"", true, true),
+        ] {
+            let forecast = Forecast::of(
+                &scenarios(&format!("[[scenario]]\nname = \"a\"\nprofile = {{ {profile} }}")),
+                None,
+            );
+            assert_eq!((forecast.is_long(), forecast.is_heavy()), (is_long, is_heavy), "{profile}");
+        }
     }
 }
