@@ -13,6 +13,7 @@ use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
 use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
+use crate::load::Ceilings;
 use crate::publish;
 use crate::redact::harmless;
 use crate::scenario::Scenario;
@@ -206,6 +207,14 @@ impl Subject {
             return problems.or_ok(settings.scenarios.clone()).map_err(Failure::problems);
         }
         Ok(settings.clone().within_limits().map_err(Failure::problems)?.scenarios)
+    }
+
+    /// Returns what the run may send and receive in all; on this machine only time and memory are bounded.
+    pub(super) fn ceilings(&self, settings: &Settings) -> Ceilings {
+        if self.is_local() {
+            return Ceilings::default();
+        }
+        Ceilings::new(settings.limits.requests, settings.limits.bytes)
     }
 
     /// Returns the kind of target, as fingerprints have it.
