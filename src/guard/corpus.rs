@@ -40,8 +40,11 @@ const OWN_PREVIEW: &str = "https://pr-7.preview.kiosk.example/";
 /// Who refuses, or `None` where nobody does.
 type Refuser = Option<String>;
 
+/// Judges the rest of a line.
+type Judge = fn(&str) -> Refuser;
+
 /// What a line is about where it is no URL, and who judges it.
-const KINDS: [(&str, fn(&str) -> Refuser); 10] = [
+const KINDS: [(&str, Judge); 10] = [
     ("branch:", judge_branch),
     ("number:", |text| PullRequestNumber::parse(text).err().map(|_| "facts".into())),
     ("commit:", |text| CommitSha::parse(text).err().map(|_| "facts".into())),
