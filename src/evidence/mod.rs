@@ -4,15 +4,16 @@
 //! that the guard did not name.
 
 mod names;
+mod runtime;
 
 use crate::guard::{AskMarker, FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside};
 
-pub use names::SystemNames;
+pub use names::NameServers;
 
 /// The world as it is: the one that every command asks.
 #[derive(Debug, Default)]
 pub struct World {
-    names: SystemNames,
+    names: NameServers,
     marker: Unasked,
     listeners: Unasked,
 }

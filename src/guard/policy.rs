@@ -24,6 +24,25 @@ pub struct Policy {
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
     pub trusted_roots: Vec<Vec<u8>>,
+    /// What previews say of themselves.
+    pub marker: MarkerPolicy,
+}
+
+/// What previews say of themselves, and how much of it must be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerPolicy {
+    /// Whether a target without a valid marker is refused.
+    pub is_required: bool,
+    /// Whether every answer carries the header `Loadgate-Preview`.
+    pub is_on_every_answer: bool,
+    /// The variable that holds the key which markers are signed with.
+    pub key_variable: String,
+}
+
+impl Default for MarkerPolicy {
+    fn default() -> Self {
+        Self { is_required: false, is_on_every_answer: false, key_variable: "LOADGATE_MARKER_KEY".into() }
+    }
 }
 
 impl Policy {
@@ -111,7 +130,7 @@ mod tests {
             preview: preview.iter().map(|text| PreviewPattern::parse(text).unwrap()).collect(),
             production: production.iter().map(|text| ProductionHost::parse(text).unwrap()).collect(),
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            trusted_roots: Vec::new(),
+            ..Policy::default()
         }
     }
 
