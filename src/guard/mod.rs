@@ -7,6 +7,7 @@
 mod addresses;
 mod branch;
 mod cleared;
+mod control_plane;
 mod layers;
 mod names;
 mod pattern;
@@ -20,6 +21,9 @@ mod surroundings;
 use std::net::SocketAddr;
 
 pub use cleared::ClearedTarget;
+pub use control_plane::{
+    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+};
 pub use pattern::PreviewPattern;
 pub use policy::{Policy, ProductionHost};
 pub use problem::PolicyProblem;

@@ -3,7 +3,7 @@
 
 use super::Statement;
 use crate::context::{
-    CommitSha, Context, Deployment, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
+    CommitSha, Context, Deployment, Forge, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
 use crate::guard::receipt::{LayerDecision, RefusalCode};
 use crate::guard::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
@@ -74,6 +74,9 @@ pub(in crate::guard) fn loopback() -> Inquiry {
 
 fn pull_request() -> PullRequest {
     PullRequest {
+        system: "GitHub Actions".into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::PullRequest,
         action: "synchronize".into(),
         repository: Repository::parse("acme/shop").unwrap(),
@@ -82,6 +85,7 @@ fn pull_request() -> PullRequest {
         head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
         head_branch: Some("feat/cart".into()),
         base_branch: Some("main".into()),
+        base_sha: None,
         is_from_fork: false,
         deployment: None,
     }
