@@ -15,17 +15,19 @@ use crate::target::{Origin, Source};
 ///
 /// ```
 /// use cargo_loadgate::context::Context;
-/// use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// use cargo_loadgate::evidence::World;
+/// use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// use cargo_loadgate::target::{Candidate, Source};
 ///
+/// let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// let inquiry = Inquiry {
 ///     context: Context::Desk,
-///     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+///     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 ///     production_facts: vec![],
 ///     policy: Policy::default(),
 ///     surroundings: Surroundings::default(),
 /// };
-/// let target: ClearedTarget = guard::clear(&inquiry, &SystemResolver::default()).unwrap();
+/// let target: ClearedTarget = guard::clear(&inquiry, &World::default().outside()).unwrap();
 /// assert_eq!(target.addresses().len(), 1);
 /// ```
 ///
@@ -34,16 +36,18 @@ use crate::target::{Origin, Source};
 ///
 /// ```compile_fail,E0451
 /// # use cargo_loadgate::context::Context;
-/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// # use cargo_loadgate::evidence::World;
+/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// # use cargo_loadgate::target::{Candidate, Source};
+/// # let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let inquiry = Inquiry {
 /// #     context: Context::Desk,
-/// #     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+/// #     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 /// #     production_facts: vec![],
 /// #     policy: Policy::default(),
 /// #     surroundings: Surroundings::default(),
 /// # };
-/// let target = ClearedTarget { addresses: vec![], ..guard::clear(&inquiry, &SystemResolver::default()).unwrap() };
+/// let target = ClearedTarget { addresses: vec![], ..guard::clear(&inquiry, &World::default().outside()).unwrap() };
 /// # assert_eq!(target.addresses().len(), 1);
 /// ```
 ///
@@ -61,16 +65,18 @@ use crate::target::{Origin, Source};
 ///
 /// ```compile_fail,E0616
 /// # use cargo_loadgate::context::Context;
-/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// # use cargo_loadgate::evidence::World;
+/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// # use cargo_loadgate::target::{Candidate, Source};
+/// # let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let inquiry = Inquiry {
 /// #     context: Context::Desk,
-/// #     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+/// #     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 /// #     production_facts: vec![],
 /// #     policy: Policy::default(),
 /// #     surroundings: Surroundings::default(),
 /// # };
-/// # let mut target: ClearedTarget = guard::clear(&inquiry, &SystemResolver::default()).unwrap();
+/// # let mut target: ClearedTarget = guard::clear(&inquiry, &World::default().outside()).unwrap();
 /// target.addresses.clear();
 /// # assert_eq!(target.addresses().len(), 1);
 /// ```

@@ -10,6 +10,7 @@ mod cleared;
 mod control_plane;
 mod layers;
 mod names;
+mod outside;
 mod pattern;
 mod policy;
 mod problem;
@@ -24,11 +25,14 @@ pub use cleared::ClearedTarget;
 pub use control_plane::{
     ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
 };
+pub use outside::{
+    AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
+};
 pub use pattern::PreviewPattern;
 pub use policy::{Policy, ProductionHost};
 pub use problem::PolicyProblem;
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
-pub use resolve::{Resolve, SystemResolver};
+pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
 pub use surroundings::Surroundings;
 
 #[cfg(test)]
@@ -40,15 +44,18 @@ use layers::{Layer, Statement};
 use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
-/// Every layer in the order it is asked. Numbers that are missing belong to layers that are not built yet.
-const LAYERS: [Layer; 7] = [
+/// Every layer in the order it is asked.
+const LAYERS: [Layer; 10] = [
     Layer { name: "L1 context", ask: layers::context::ask },
     Layer { name: "L2 provenance", ask: layers::provenance::ask },
     Layer { name: "L3 parse", ask: layers::parse::ask },
     Layer { name: "L4 production", ask: layers::production::ask },
     Layer { name: "L5 preview", ask: layers::preview::ask },
+    Layer { name: "L6 control plane", ask: layers::control_plane::ask },
     Layer { name: "L7 address", ask: layers::address::ask },
+    Layer { name: "L8 proof", ask: layers::proof::ask },
     Layer { name: "L9 wire", ask: layers::wire::ask },
+    Layer { name: "L10 recheck", ask: layers::recheck::ask },
 ];
 
 /// Everything the guard is told.
@@ -79,7 +86,7 @@ pub enum Depth {
 struct Case<'a> {
     inquiry: &'a Inquiry,
     depth: Depth,
-    resolver: &'a dyn Resolve,
+    outside: Outside<'a>,
     /// Chosen by L2.
     candidate: Option<&'a Candidate>,
     /// Parsed by L3.
@@ -90,12 +97,12 @@ struct Case<'a> {
     addresses: Vec<SocketAddr>,
 }
 
-/// Asks the layers and returns what they said; never connects to the target.
+/// Asks the layers and returns what they said; sends no load.
 ///
 /// Stops at the first veto; the receipt lists the layers that were not reached.
 #[must_use]
-pub fn examine(inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Receipt {
-    let mut case = Case::open(inquiry, depth, resolver);
+pub fn examine(inquiry: &Inquiry, depth: Depth, outside: &Outside<'_>) -> Receipt {
+    let mut case = Case::open(inquiry, depth, *outside);
     let lines = case.ask_all();
     case.receipt(lines)
 }
@@ -116,8 +123,8 @@ pub fn foresee_service() -> Receipt {
 /// Clears a target for load, or says why not.
 ///
 /// Resolves the host once; the cleared target carries the addresses that were found.
-pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget, Box<Refusal>> {
-    let mut case = Case::open(inquiry, Depth::Online, resolver);
+pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, Box<Refusal>> {
+    let mut case = Case::open(inquiry, Depth::Online, *outside);
     let lines = case.ask_all();
     let receipt = case.receipt(lines);
     let known = (case.candidate, case.origin, case.zone);
@@ -141,7 +148,7 @@ pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget,
 fn refusal(receipt: Receipt) -> Refusal {
     // Without a veto the layers left a fact unset: refused all the same, as the last layer that could have set it.
     let veto = receipt.veto().cloned();
-    let layer = veto.as_ref().map_or("L9 wire", |line| line.layer);
+    let layer = veto.as_ref().map_or("L10 recheck", |line| line.layer);
     let code = veto.as_ref().and_then(|line| line.code).unwrap_or(RefusalCode::Unresolved);
     let fact = veto.as_ref().map_or_else(|| layers::INCOMPLETE.into(), |line| line.fact.clone());
     let remedy = veto.and_then(|line| line.remedy).unwrap_or_else(|| layers::REPORT_IT.into());
@@ -149,8 +156,8 @@ fn refusal(receipt: Receipt) -> Refusal {
 }
 
 impl<'a> Case<'a> {
-    fn open(inquiry: &'a Inquiry, depth: Depth, resolver: &'a dyn Resolve) -> Self {
-        Self { inquiry, depth, resolver, candidate: None, origin: None, zone: None, addresses: Vec::new() }
+    fn open(inquiry: &'a Inquiry, depth: Depth, outside: Outside<'a>) -> Self {
+        Self { inquiry, depth, outside, candidate: None, origin: None, zone: None, addresses: Vec::new() }
     }
 
     fn ask_all(&mut self) -> Vec<LayerLine> {

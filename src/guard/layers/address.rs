@@ -42,13 +42,12 @@ fn pin_loopback(case: &mut Case<'_>, origin: &Origin) -> Statement {
 }
 
 fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
-    let found = match case.resolver.resolve(&origin.host, origin.port) {
+    let found = match case.outside.resolver.resolve(&origin.host) {
         Ok(found) => found,
         Err(error) => return unresolved(origin, &error.to_string()),
     };
-    // Only the address is taken from the answer: a resolver has no say about the port.
-    let mut pinned: Vec<SocketAddr> = Vec::with_capacity(found.len());
-    for address in found.iter().map(|found| SocketAddr::new(found.ip(), origin.port)) {
+    let mut pinned: Vec<SocketAddr> = Vec::with_capacity(found.addresses.len());
+    for address in found.addresses.iter().map(|&address| SocketAddr::new(address, origin.port)) {
         if !pinned.contains(&address) {
             pinned.push(address);
         }
@@ -86,11 +85,10 @@ fn unresolved(origin: &Origin, why: &str) -> Statement {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::io;
 
     use super::*;
     use crate::guard::layers::fixture::{self, online, veto_of};
-    use crate::guard::{FixedResolver, Inquiry, Surroundings};
+    use crate::guard::{FixedResolver, Inquiry, ResolveError, Surroundings};
 
     fn answer(addresses: &[&str]) -> Option<RefusalCode> {
         veto_of(online(ask, &fixture::preview(), &FixedResolver::answering(addresses)))
@@ -125,7 +123,7 @@ mod tests {
     fn an_unknown_address_is_a_no() {
         assert_eq!(answer(&[]), Some(RefusalCode::Unresolved));
 
-        let failing = FixedResolver(Err(io::ErrorKind::TimedOut));
+        let failing = FixedResolver(Err(ResolveError::NoAnswer("too slow".into())));
         let said = online(ask, &fixture::preview(), &failing);
         assert_eq!(veto_of(said), Some(RefusalCode::Unresolved));
     }
@@ -149,22 +147,8 @@ mod tests {
     fn a_service_of_this_machine_is_never_looked_up() {
         let resolver = FixedResolver::answering(&["76.76.21.21"]);
 
-        let target = crate::guard::clear(&fixture::loopback(), &resolver).unwrap();
+        let target = crate::guard::clear(&fixture::loopback(), &fixture::outside(&resolver)).unwrap();
 
         assert_eq!(target.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
-    }
-
-    #[test]
-    fn the_resolver_has_no_say_about_the_port() {
-        struct Liar;
-        impl crate::guard::Resolve for Liar {
-            fn resolve(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, io::Error> {
-                Ok(vec!["76.76.21.21:22".parse().unwrap(), "76.76.21.21:25".parse().unwrap()])
-            }
-        }
-
-        let target = crate::guard::clear(&fixture::preview(), &Liar).unwrap();
-
-        assert_eq!(target.addresses(), ["76.76.21.21:443".parse().unwrap()]);
     }
 }

@@ -1,13 +1,18 @@
 //! Inquiries that the tests of the layers begin with: pull request 1 of `acme/shop`, previews under
 //! `preview.shop.test`, production `shop.test` and `www.shop.test`.
 
+use std::net::SocketAddr;
+
 use super::Statement;
 use crate::context::{
     CommitSha, Context, Deployment, Forge, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
 use crate::guard::receipt::{LayerDecision, RefusalCode};
+use crate::guard::{
+    AskMarker, FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Resolve,
+    ResolveError, Surroundings,
+};
 use crate::guard::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
-use crate::guard::{Resolve, Surroundings};
 use crate::target::{Candidate, Source};
 
 type Ask = fn(&mut Case<'_>) -> Statement;
@@ -93,16 +98,45 @@ fn pull_request() -> PullRequest {
 
 /// Asks one layer without the network; what earlier layers would find out is found out first.
 pub(in crate::guard) fn offline(ask: Ask, inquiry: &Inquiry) -> Statement {
-    ask_one(ask, inquiry, Depth::Offline, &FixedResolver(Err(std::io::ErrorKind::Unsupported)))
+    let resolver = FixedResolver(Err(ResolveError::NoSuchName));
+    ask_one(ask, inquiry, Depth::Offline, outside(&resolver))
 }
 
 /// Asks one layer with a resolver.
 pub(in crate::guard) fn online(ask: Ask, inquiry: &Inquiry, resolver: &dyn Resolve) -> Statement {
-    ask_one(ask, inquiry, Depth::Online, resolver)
+    online_in(ask, inquiry, outside(resolver))
 }
 
-fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Statement {
-    let mut case = Case::open(inquiry, depth, resolver);
+/// Asks one layer with everything that the world says.
+pub(in crate::guard) fn online_in(ask: Ask, inquiry: &Inquiry, outside: Outside<'_>) -> Statement {
+    ask_one(ask, inquiry, Depth::Online, outside)
+}
+
+/// A world in which no target serves a marker, and no process can be seen.
+pub(in crate::guard) fn outside(resolver: &dyn Resolve) -> Outside<'_> {
+    Outside { resolver, marker: &NoMarker, listeners: &Unseen, marker_key: None }
+}
+
+/// A target that has no marker.
+pub(in crate::guard) struct NoMarker;
+
+impl AskMarker for NoMarker {
+    fn ask(&self, _: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
+        Ok(MarkerAnswer { status: 404, ..MarkerAnswer::default() })
+    }
+}
+
+/// A system that does not tell who listens.
+struct Unseen;
+
+impl FindListener for Unseen {
+    fn find(&self, _: SocketAddr) -> Option<Vec<Listener>> {
+        None
+    }
+}
+
+fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, outside: Outside<'_>) -> Statement {
+    let mut case = Case::open(inquiry, depth, outside);
     // Earlier layers are asked for what they find out, not for their consent.
     for layer in LAYERS.iter().take_while(|layer| !std::ptr::fn_addr_eq(layer.ask, ask)) {
         let _ = (layer.ask)(&mut case);

@@ -4,10 +4,15 @@
 
 pub(super) mod address;
 pub(super) mod context;
+pub(super) mod control_plane;
+mod listener;
+mod marker;
 pub(super) mod parse;
 pub(super) mod preview;
 pub(super) mod production;
+pub(super) mod proof;
 pub(super) mod provenance;
+pub(super) mod recheck;
 pub(super) mod wire;
 
 #[cfg(test)]
