@@ -216,6 +216,27 @@ pub struct Deployment {
     pub reference: String,
 }
 
+/// What a variable of the environment says about the deployment, and what it says of every preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentClaim {
+    /// The variable.
+    pub variable: String,
+    /// What it holds; empty where it is missing although its companions are there.
+    pub value: String,
+    /// What it holds for a preview.
+    pub expected: PreviewValue,
+}
+
+/// What a variable holds when the deployment is a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PreviewValue {
+    /// Exactly this word, whatever its case.
+    Word(String),
+    /// Something that is none of these words, whatever their case, and holds no word of production.
+    NoneOf(Vec<String>),
+}
+
 /// A pull request as the CI system tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
@@ -247,6 +268,8 @@ pub struct PullRequest {
     pub is_from_fork: bool,
     /// The deployment, where the event is about one.
     pub deployment: Option<Deployment>,
+    /// What variables say about the deployment that this job belongs to.
+    pub claims: Vec<DeploymentClaim>,
 }
 
 /// The pull request that a deployment was found to belong to.
@@ -356,6 +379,7 @@ mod tests {
             base_sha: None,
             is_from_fork: false,
             deployment: None,
+            claims: vec![],
         }))
     }
 

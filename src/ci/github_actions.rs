@@ -49,6 +49,7 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
         base_branch: Some(body.base.name),
         base_sha: Some(facts.sha("pull_request.base.sha", &body.base.sha)?),
         deployment: None,
+        claims: vec![],
     };
     facts.agree_with_job(&context)?;
     Ok(Reading::of(Context::PullRequest(Box::new(context))))
@@ -81,6 +82,7 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
         base_sha: None,
         is_from_fork: run.as_ref().is_some_and(|run| run.head.repo != run.base.repo),
         deployment: None,
+        claims: vec![],
     };
     let status = payload.deployment_status;
     let candidates = candidate(deployment.id, status.environment_url, status.target_url);

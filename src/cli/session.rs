@@ -9,6 +9,7 @@ use super::arguments::OutputArguments;
 use super::console::Console;
 use super::failure::{Failure, chain};
 use crate::ci::Environment;
+use crate::evidence::{Forges, World};
 use crate::guard::Surroundings;
 use crate::redact::Redactor;
 use crate::secret::Secret;
@@ -44,6 +45,20 @@ impl Session {
         })?;
         let redactor = Redactor::new(secrets(&environment));
         Ok(Self { console: Console::new(output, redactor), environment, cancel, current_directory })
+    }
+
+    /// Returns the world that the guard may ask.
+    pub(super) fn world(&self) -> World {
+        World::default().with_forges(self.forges())
+    }
+
+    /// Returns the forges that can be asked, with what the environment holds for them.
+    pub(super) fn forges(&self) -> Forges {
+        Forges {
+            github_token: self.forge_token(),
+            github_api: self.variable("GITHUB_API_URL").map(str::to_owned),
+            cancel: self.cancel.clone(),
+        }
     }
 
     /// Returns the token for the forge, where the environment holds one.

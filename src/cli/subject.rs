@@ -10,7 +10,6 @@ use super::session::Session;
 use crate::ci::{self, Reading};
 use crate::config::{NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
-use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
 use crate::publish;
 use crate::redact::harmless;
@@ -160,7 +159,7 @@ impl Subject {
 
     /// Asks the guard; only its yes can be loaded.
     pub(super) fn clear(&self, session: &Session) -> Result<ClearedTarget, Failure> {
-        let cleared = guard::clear(&self.inquiry(session), &World::default().outside())
+        let cleared = guard::clear(&self.inquiry(session), &session.world().outside())
             .map_err(|refusal| refused(&refusal))?;
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
         session.console.detail(&explanation(cleared.evidence()));

@@ -3,25 +3,40 @@
 //! Each file answers one trait of `guard::outside`. Nothing here follows a redirect, uses a proxy or dials an address
 //! that the guard did not name.
 
+mod forge;
 mod names;
 
 use crate::guard::{AskMarker, FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside};
 
+pub use forge::Forges;
 pub use names::SystemNames;
 
 /// The world as it is: the one that every command asks.
 #[derive(Debug, Default)]
 pub struct World {
     names: SystemNames,
+    forge: Forges,
     marker: Unasked,
     listeners: Unasked,
 }
 
 impl World {
+    /// Returns the same world with forges that can be asked.
+    #[must_use]
+    pub fn with_forges(self, forge: Forges) -> Self {
+        Self { forge, ..self }
+    }
+
     /// Returns what the guard may ask.
     #[must_use]
     pub fn outside(&self) -> Outside<'_> {
-        Outside { resolver: &self.names, marker: &self.marker, listeners: &self.listeners, marker_key: None }
+        Outside {
+            resolver: &self.names,
+            control_plane: &self.forge,
+            marker: &self.marker,
+            listeners: &self.listeners,
+            marker_key: None,
+        }
     }
 }
 

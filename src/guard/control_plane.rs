@@ -54,6 +54,8 @@ pub struct DeployedFacts {
     pub state: String,
     /// Who made the deployment: the account, and the app it used where there was one.
     pub creators: Vec<String>,
+    /// Who wrote the latest status: the account, and the app it used where there was one.
+    pub reporters: Vec<String>,
     /// Where it can be reached, as its statuses say, the latest first.
     pub urls: Vec<String>,
 }

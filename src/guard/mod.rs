@@ -12,6 +12,7 @@ mod layers;
 mod names;
 mod outside;
 mod pattern;
+mod platform;
 mod policy;
 mod problem;
 mod production_words;
@@ -29,7 +30,8 @@ pub use outside::{
     AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
 };
 pub use pattern::PreviewPattern;
-pub use policy::{Policy, ProductionHost};
+pub use platform::{Platform, PlatformKeys, Provider};
+pub use policy::{Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
 pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
@@ -45,7 +47,7 @@ use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked.
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     Layer { name: "L1 context", ask: layers::context::ask },
     Layer { name: "L2 provenance", ask: layers::provenance::ask },
     Layer { name: "L3 parse", ask: layers::parse::ask },
@@ -56,6 +58,7 @@ const LAYERS: [Layer; 10] = [
     Layer { name: "L8 proof", ask: layers::proof::ask },
     Layer { name: "L9 wire", ask: layers::wire::ask },
     Layer { name: "L10 recheck", ask: layers::recheck::ask },
+    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask },
 ];
 
 /// Everything the guard is told.
@@ -93,8 +96,18 @@ struct Case<'a> {
     origin: Option<Origin>,
     /// Found by L5.
     zone: Option<String>,
+    /// Found by L5.
+    pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
+    /// The layers that have proven something so far.
+    proven: Vec<&'static str>,
+}
+
+/// Returns whether the name of an environment means production.
+#[must_use]
+pub fn names_production(environment: &str) -> bool {
+    layers::context::object_to_environment(environment).is_some()
 }
 
 /// Asks the layers and returns what they said; sends no load.
@@ -148,7 +161,7 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
 fn refusal(receipt: Receipt) -> Refusal {
     // Without a veto the layers left a fact unset: refused all the same, as the last layer that could have set it.
     let veto = receipt.veto().cloned();
-    let layer = veto.as_ref().map_or("L10 recheck", |line| line.layer);
+    let layer = veto.as_ref().map_or(layers::agreement::NAME, |line| line.layer);
     let code = veto.as_ref().and_then(|line| line.code).unwrap_or(RefusalCode::Unresolved);
     let fact = veto.as_ref().map_or_else(|| layers::INCOMPLETE.into(), |line| line.fact.clone());
     let remedy = veto.and_then(|line| line.remedy).unwrap_or_else(|| layers::REPORT_IT.into());
@@ -157,7 +170,17 @@ fn refusal(receipt: Receipt) -> Refusal {
 
 impl<'a> Case<'a> {
     fn open(inquiry: &'a Inquiry, depth: Depth, outside: Outside<'a>) -> Self {
-        Self { inquiry, depth, outside, candidate: None, origin: None, zone: None, addresses: Vec::new() }
+        Self {
+            inquiry,
+            depth,
+            outside,
+            candidate: None,
+            origin: None,
+            zone: None,
+            pattern: None,
+            addresses: Vec::new(),
+            proven: Vec::new(),
+        }
     }
 
     fn ask_all(&mut self) -> Vec<LayerLine> {
@@ -170,6 +193,9 @@ impl<'a> Case<'a> {
                 (layer.ask)(self).line(layer.name)
             };
             is_refused |= line.decision == LayerDecision::Veto;
+            if line.decision == LayerDecision::Proof {
+                self.proven.push(line.layer);
+            }
             lines.push(line);
         }
         lines
@@ -194,6 +220,11 @@ impl<'a> Case<'a> {
             layers,
             ..Receipt::blank()
         }
+    }
+
+    /// Returns the pattern that L5 found, where production can have the same shape: then only L6 can tell.
+    fn shared_shape(&self) -> Option<&'a PreviewPattern> {
+        self.pattern.filter(|pattern| pattern.is_shared())
     }
 
     /// Returns whether the target is on this machine, by the way every candidate was named.
