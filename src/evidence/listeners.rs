@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_child_that_listens_is_ours_and_bears_its_name() {
-        let program = "import socket; s = socket.create_server(('127.0.0.1', 0)); \
-                       print(s.getsockname()[1], flush=True); input()";
+        let program = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); \
+                       print(s.getsockname()[1], flush=True); sys.stdin.read()";
         let started = Command::new("python3")
             .args(["-c", program])
             .stdin(Stdio::piped())

@@ -24,7 +24,7 @@ pub struct HttpMarker;
 
 impl AskMarker for HttpMarker {
     fn ask(&self, question: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
-        let no_answer = |error: &dyn Error| MarkerFailure::NoAnswer(whole(error));
+        let no_answer = |error: &(dyn Error + 'static)| MarkerFailure::NoAnswer(whole(error));
         let nonce = nonce()?;
         let client = client(question)?;
         let url = format!("{}{MARKER_PATH}?nonce={nonce}", question.origin);
@@ -48,7 +48,7 @@ fn nonce() -> Result<String, MarkerFailure> {
 }
 
 fn client(question: &MarkerQuestion<'_>) -> Result<reqwest::Client, MarkerFailure> {
-    let unfit = |error: &dyn Error| MarkerFailure::Certificate(whole(error));
+    let unfit = |error: &(dyn Error + 'static)| MarkerFailure::Certificate(whole(error));
     let mut roots = rustls::RootCertStore::empty();
     // Single system certificates that cannot be read are no reason to stop: others may be enough.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -124,9 +124,9 @@ fn inner_tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
 }
 
 /// Returns an error with its causes, without the URL, which holds the nonce.
-fn whole(error: &dyn Error) -> String {
+fn whole(error: &(dyn Error + 'static)) -> String {
     let mut text = Vec::new();
-    let mut cause = Some(error);
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         text.push(match error.downcast_ref::<reqwest::Error>() {
             Some(_) => "the request failed".to_owned(),

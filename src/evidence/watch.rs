@@ -1,12 +1,12 @@
-//! A watch asks the guard again while load runs, on a thread of its own, and ends the load when the guard says so.
+//! A watch asks the guard again while load runs, on threads of its own, and ends the load when the guard says so.
 //!
 //! It ends the load at once for a fact, such as a marker that says production, and after a few questions in a row
 //! that nobody answered. It never moves the load anywhere.
 
+use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::World;
 use crate::clock;
@@ -36,24 +36,27 @@ pub type Revoke = Arc<dyn Fn(String) + Send + Sync>;
 /// Watches one target until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    orders: Sender<Order>,
+    target: Sender<Order>,
+    forge: Sender<Order>,
     verdict: Arc<Mutex<Option<Revocation>>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 enum Order {
     /// Ask now, and say when it is done.
-    Ask(Recheck, Sender<()>),
+    Ask(Sender<()>),
     Stop,
 }
 
+/// One kind of question, asked again and again on a thread of its own: a slow forge must not hold up the rest.
 struct Watcher {
+    which: Recheck,
+    every: Duration,
     target: ClearedTarget,
     inquiry: Inquiry,
     world: Arc<World>,
     revoke: Revoke,
     verdict: Arc<Mutex<Option<Revocation>>>,
-    failures: [u32; 2],
+    failures: u32,
 }
 
 impl Watch {
@@ -64,47 +67,36 @@ impl Watch {
     pub fn begin(
         target: &ClearedTarget,
         inquiry: &Inquiry,
-        world: Arc<World>,
+        world: &Arc<World>,
         rounds: Rounds,
-        revoke: Revoke,
-    ) -> std::io::Result<Self> {
+        revoke: &Revoke,
+    ) -> io::Result<Self> {
         let verdict = Arc::default();
-        let (orders, received) = mpsc::channel();
-        let mut watcher = Watcher {
+        let watcher = |which, every| Watcher {
+            which,
+            every,
             target: target.clone(),
             inquiry: inquiry.clone(),
-            world,
-            revoke,
+            world: Arc::clone(world),
+            revoke: Arc::clone(revoke),
             verdict: Arc::clone(&verdict),
-            failures: [0; 2],
+            failures: 0,
         };
-        let thread = std::thread::Builder::new().name("watch".into()).spawn(move || {
-            let now = clock::monotonic();
-            let (mut next_target, mut next_forge) = (now + rounds.target, now + rounds.forge);
-            loop {
-                let wait = next_target.min(next_forge).saturating_duration_since(clock::monotonic());
-                match received.recv_timeout(wait) {
-                    Ok(Order::Ask(which, done)) => {
-                        watcher.ask(which);
-                        let _ = done.send(());
-                    }
-                    Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                    Err(RecvTimeoutError::Timeout) => {
-                        watcher.ask_if_due(Recheck::Target, &mut next_target, rounds.target);
-                        watcher.ask_if_due(Recheck::Forge, &mut next_forge, rounds.forge);
-                    }
-                }
-            }
-        })?;
-        Ok(Self { orders, verdict, thread: Some(thread) })
+        let target = watcher(Recheck::Target, rounds.target).start()?;
+        let forge = watcher(Recheck::Forge, rounds.forge).start()?;
+        Ok(Self { target, forge, verdict })
     }
 
     /// Asks now and waits for the answer: before each step that raises the load (the forge), or when an answer looked
     /// odd (the target). Returns why the load must end, where it must.
     pub fn ask_now(&self, which: Recheck) -> Option<Revocation> {
         let (done, is_done) = mpsc::channel();
-        if self.orders.send(Order::Ask(which, done)).is_ok() {
-            // An error means that the watch has ended, and the verdict stands.
+        let orders = match which {
+            Recheck::Target => &self.target,
+            Recheck::Forge => &self.forge,
+        };
+        if orders.send(Order::Ask(done)).is_ok() {
+            // An error means that the watcher has ended, and the verdict stands.
             let _ = is_done.recv();
         }
         self.verdict()
@@ -119,36 +111,54 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _ = self.orders.send(Order::Stop);
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has told so itself.
-            let _ = thread.join();
-        }
+        // Nobody waits for a watcher that still hangs in a question: its answer is of no use any more.
+        let _ = self.target.send(Order::Stop);
+        let _ = self.forge.send(Order::Stop);
     }
 }
 
 impl Watcher {
-    fn ask_if_due(&mut self, which: Recheck, next: &mut Instant, every: Duration) {
-        if clock::monotonic() >= *next {
-            self.ask(which);
-            *next = clock::monotonic() + every;
+    fn start(mut self) -> io::Result<Sender<Order>> {
+        let (orders, received) = mpsc::channel();
+        std::thread::Builder::new().name("watch".into()).spawn(move || {
+            let mut next = clock::monotonic() + self.every;
+            loop {
+                match received.recv_timeout(next.saturating_duration_since(clock::monotonic())) {
+                    Ok(Order::Ask(done)) => {
+                        self.ask();
+                        let _ = done.send(());
+                    }
+                    Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.ask();
+                        next = clock::monotonic() + self.every;
+                    }
+                }
+            }
+        })?;
+        Ok(orders)
+    }
+
+    fn ask(&mut self) {
+        match recheck(&self.target, &self.inquiry, &self.world.outside(), self.which) {
+            Ok(_) => self.failures = 0,
+            Err(revocation) if revocation.is_transient && self.failures + 1 < MAX_FAILURES => {
+                self.failures += 1
+            }
+            Err(revocation) => self.end(revocation),
         }
     }
 
-    fn ask(&mut self, which: Recheck) {
-        let failures = &mut self.failures[usize::from(which == Recheck::Forge)];
-        match recheck(&self.target, &self.inquiry, &self.world.outside(), which) {
-            Ok(_) => *failures = 0,
-            Err(revocation) if revocation.is_transient && *failures + 1 < MAX_FAILURES => *failures += 1,
-            Err(revocation) => {
-                let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-                if verdict.is_none() {
-                    let reason = revocation.to_string();
-                    *verdict = Some(revocation);
-                    drop(verdict);
-                    (self.revoke)(reason);
-                }
-            }
+    fn end(&self, revocation: Revocation) {
+        let reason = revocation.to_string();
+        let is_first = {
+            let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_first = verdict.is_none();
+            verdict.get_or_insert(revocation);
+            is_first
+        };
+        if is_first {
+            (self.revoke)(reason);
         }
     }
 }

@@ -15,6 +15,9 @@ pub const MARKER_PATH: &str = "/.well-known/loadgate";
 /// The header that previews put on every answer, where the policy says so.
 pub const MARKER_HEADER: &str = "Loadgate-Preview";
 
+/// The variable that holds the key which markers are signed with.
+pub const MARKER_KEY_VARIABLE: &str = "LOADGATE_MARKER_KEY";
+
 /// The largest document that can be a marker.
 pub const MAX_MARKER_BYTES: usize = 4_096;
 

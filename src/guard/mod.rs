@@ -7,12 +7,14 @@
 mod addresses;
 mod branch;
 mod cleared;
+mod control_plane;
 mod forwarders;
 mod layers;
 mod marker;
 mod names;
 mod outside;
 mod pattern;
+mod platform;
 mod policy;
 mod problem;
 mod production_words;
@@ -24,12 +26,16 @@ mod surroundings;
 use std::net::SocketAddr;
 
 pub use cleared::ClearedTarget;
-pub use marker::{MARKER_HEADER, MARKER_PATH, MAX_MARKER_BYTES};
+pub use control_plane::{
+    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+};
+pub use marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, MARKER_PATH, MAX_MARKER_BYTES};
 pub use outside::{
     AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
 };
 pub use pattern::PreviewPattern;
-pub use policy::{MarkerPolicy, Policy, ProductionHost};
+pub use platform::{Platform, PlatformKeys, Provider};
+pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
 pub use recheck::{Recheck, Revocation, recheck};
@@ -46,7 +52,7 @@ use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked.
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     Layer { name: "L1 context", ask: layers::context::ask, rhythm: Rhythm::Once },
     Layer { name: "L2 provenance", ask: layers::provenance::ask, rhythm: Rhythm::Once },
     Layer { name: "L3 parse", ask: layers::parse::ask, rhythm: Rhythm::Once },
@@ -57,6 +63,7 @@ const LAYERS: [Layer; 10] = [
     Layer { name: "L8 proof", ask: layers::proof::ask, rhythm: Rhythm::Often },
     Layer { name: "L9 wire", ask: layers::wire::ask, rhythm: Rhythm::Once },
     Layer { name: "L10 recheck", ask: layers::recheck::ask, rhythm: Rhythm::Once },
+    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask, rhythm: Rhythm::Once },
 ];
 
 /// Everything the guard is told.
@@ -102,12 +109,20 @@ struct Case<'a> {
     origin: Option<Origin>,
     /// Found by L5.
     zone: Option<String>,
+    /// Found by L5.
+    pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
     /// Pinned by an earlier asking, of which this is a repetition.
     pinned: Option<&'a [SocketAddr]>,
     /// What the layers have said so far.
     lines: Vec<LayerLine>,
+}
+
+/// Returns whether the name of an environment means production.
+#[must_use]
+pub fn names_production(environment: &str) -> bool {
+    layers::context::object_to_environment(environment).is_some()
 }
 
 /// Asks the layers and returns what they said; sends no load.
@@ -170,7 +185,7 @@ fn expected_marker(inquiry: &Inquiry) -> Option<String> {
 fn refusal(receipt: Receipt) -> Refusal {
     // Without a veto the layers left a fact unset: refused all the same, as the last layer that could have set it.
     let veto = receipt.veto().cloned();
-    let layer = veto.as_ref().map_or("L10 recheck", |line| line.layer);
+    let layer = veto.as_ref().map_or(layers::agreement::NAME, |line| line.layer);
     let code = veto.as_ref().and_then(|line| line.code).unwrap_or(RefusalCode::Unresolved);
     let fact = veto.as_ref().map_or_else(|| layers::INCOMPLETE.into(), |line| line.fact.clone());
     let remedy = veto.and_then(|line| line.remedy).unwrap_or_else(|| layers::REPORT_IT.into());
@@ -186,6 +201,7 @@ impl<'a> Case<'a> {
             candidate: None,
             origin: None,
             zone: None,
+            pattern: None,
             addresses: Vec::new(),
             pinned: None,
             lines: Vec::new(),
@@ -227,6 +243,11 @@ impl<'a> Case<'a> {
     /// Returns whether a layer has spoken for the target.
     fn has_proof_of(&self, layer: &str) -> bool {
         self.lines.iter().any(|line| line.layer == layer && line.decision == LayerDecision::Proof)
+    }
+
+    /// Returns the pattern that L5 found, where production can have the same shape: then only L6 can tell.
+    fn shared_shape(&self) -> Option<&'a PreviewPattern> {
+        self.pattern.filter(|pattern| pattern.is_shared())
     }
 
     /// Returns whether the target is on this machine, by the way every candidate was named.

@@ -51,6 +51,20 @@ pub enum RefusalCode {
     ShapeOnly,
     /// The name of the pull request's branch cannot be trusted in a host.
     UnfitBranch,
+    /// The policy is the pull request's own: the base branch has none, or it could not be read.
+    UnreviewedPolicy,
+    /// A variable says that the deployment is no preview.
+    NotForReview,
+    /// The forge could not be asked, or did not answer.
+    ControlPlane,
+    /// The pull request has another head by now.
+    StaleHead,
+    /// The deployment was made by somebody whom the policy does not name.
+    ForeignDeployer,
+    /// Several deployments of the commit could be meant.
+    AmbiguousDeployment,
+    /// Too few independent sources say that the target is a preview.
+    TooFewProofs,
     /// The environment changes how names are resolved.
     ResolverOverride,
     /// The host's addresses could not be found.
@@ -89,7 +103,7 @@ impl RefusalCode {
     /// Returns whether it only says that nobody answered, which may pass by itself; a fact does not pass.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Unresolved | Self::MarkerUnavailable)
+        matches!(self, Self::Unresolved | Self::MarkerUnavailable | Self::ControlPlane)
     }
 
     /// Returns the word.
@@ -114,6 +128,13 @@ impl RefusalCode {
             Self::NotAPreview => "not-a-preview",
             Self::ShapeOnly => "shape-only",
             Self::UnfitBranch => "unfit-branch",
+            Self::UnreviewedPolicy => "unreviewed-policy",
+            Self::NotForReview => "not-for-review",
+            Self::ControlPlane => "control-plane",
+            Self::StaleHead => "stale-head",
+            Self::ForeignDeployer => "foreign-deployer",
+            Self::AmbiguousDeployment => "ambiguous-deployment",
+            Self::TooFewProofs => "too-few-proofs",
             Self::ResolverOverride => "resolver-override",
             Self::Unresolved => "unresolved",
             Self::SpecialAddress => "special-address",

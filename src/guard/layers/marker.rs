@@ -4,7 +4,7 @@
 
 use super::Statement;
 use crate::context::Context;
-use crate::guard::marker::{Marker, Reading, Signature};
+use crate::guard::marker::{MARKER_KEY_VARIABLE, Marker, Reading, Signature};
 use crate::guard::names::cut;
 use crate::guard::outside::{MarkerAnswer, MarkerFailure, MarkerQuestion};
 use crate::guard::receipt::{RefusalCode, shown};
@@ -124,15 +124,18 @@ fn weigh(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer, marker: &Marke
     if let Some(objection) = object_to(case, origin, answer, marker) {
         return objection;
     }
-    let key_variable = &case.inquiry.policy.marker.key_variable;
     let why_weak = match marker.signature(&answer.nonce, case.outside.marker_key) {
         Signature::Valid => {
             return Statement::proof(format!("{host} signed that it is {}", described(marker)));
         }
         Signature::Wrong => {
-            return mismatch(format!("{host} serves a marker whose signature is wrong for {key_variable}"));
+            return mismatch(format!(
+                "{host} serves a marker whose signature is wrong for {MARKER_KEY_VARIABLE}"
+            ));
         }
-        Signature::Unchecked => format!("it is signed, but there is no {key_variable} to check it with"),
+        Signature::Unchecked => {
+            format!("it is signed, but there is no {MARKER_KEY_VARIABLE} to check it with")
+        }
         Signature::Absent => "it is not signed".to_owned(),
     };
     if case.has_proof_of(CONTROL_PLANE) {
@@ -145,7 +148,7 @@ fn weigh(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer, marker: &Marke
         return Statement::veto(
             RefusalCode::MarkerMissing,
             format!("the marker of {host} proves nothing by itself: {why_weak}"),
-            format!("let the preview sign its marker, and give the job the key as {key_variable}"),
+            format!("let the preview sign its marker, and give the job the key as {MARKER_KEY_VARIABLE}"),
         );
     }
     Statement::silence(format!(
@@ -202,10 +205,10 @@ fn described(marker: &Marker) -> String {
 mod tests {
     use super::super::proof;
     use super::*;
-    use crate::guard::layers::fixture::{self, online_in, veto_of};
+    use crate::guard::layers::fixture::{self, NoDeployments, online_in, veto_of};
     use crate::guard::marker::signed;
     use crate::guard::receipt::LayerDecision;
-    use crate::guard::{AskMarker, FixedResolver, Inquiry};
+    use crate::guard::{AskMarker, ControlPlane, FixedResolver, Inquiry, Outside};
     use crate::secret::Secret;
 
     const NONCE: &str = "000102030405060708090a0b0c0d0e0f";
@@ -241,11 +244,20 @@ mod tests {
         inquiry
     }
 
+    /// Asks in a world whose forge knows of no deployment.
     fn said_by(inquiry: &Inquiry, answer: Result<MarkerAnswer, MarkerFailure>) -> Statement {
+        said_beside(&NoDeployments, inquiry, answer)
+    }
+
+    fn said_beside(
+        control_plane: &dyn ControlPlane,
+        inquiry: &Inquiry,
+        answer: Result<MarkerAnswer, MarkerFailure>,
+    ) -> Statement {
         let (resolver, marker) = (FixedResolver::answering(&["76.76.21.21"]), Answering(answer));
         let key = Secret::new("shared".into());
         let outside = fixture::outside(&resolver);
-        let outside = crate::guard::Outside { marker: &marker, marker_key: Some(&key), ..outside };
+        let outside = Outside { control_plane, marker: &marker, marker_key: Some(&key), ..outside };
         online_in(proof::ask, inquiry, outside)
     }
 
@@ -333,6 +345,19 @@ mod tests {
 
         assert_eq!(decision(said_by(&fixture::preview(), unsigned())), LayerDecision::Silence);
         assert_eq!(veto_of(said_by(&required(), unsigned())), Some(RefusalCode::MarkerMissing));
+    }
+
+    #[test]
+    fn an_unsigned_marker_counts_beside_the_control_planes_word() {
+        let mut document = fields();
+        document["loadgate"] = 1.into();
+        let unsigned = Ok(answer(document.to_string().as_bytes()));
+        let resolver = FixedResolver::answering(&["76.76.21.21"]);
+        let deployed = fixture::outside(&resolver).control_plane;
+
+        let said = said_beside(deployed, &required(), unsigned);
+
+        assert_eq!(decision(said.clone()), LayerDecision::Proof, "{said:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! One file each. A layer may only add to what the case knows; it never changes what another layer found.
 
 pub(super) mod address;
+pub(super) mod agreement;
 pub(super) mod context;
 pub(super) mod control_plane;
 mod listener;
