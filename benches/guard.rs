@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use cargo_loadgate::clock;
 use cargo_loadgate::context::{
-    CommitSha, Context, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
+    CommitSha, Context, Forge, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
 use cargo_loadgate::guard::{
-    self, AskMarker, Depth, FindListener, Inquiry, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion,
-    Outside, Policy, PreviewPattern, ProductionHost, ReceiptDecision, Resolution, Resolve, ResolveError,
-    Surroundings,
+    self, AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeploymentQuestion, Depth,
+    FindListener, Inquiry, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Policy,
+    PreviewPattern, ProductionHost, ReceiptDecision, Resolution, Resolve, ResolveError, Surroundings,
 };
 use cargo_loadgate::target::{Candidate, Source};
 
@@ -96,6 +96,12 @@ impl Resolve for Recorder {
     }
 }
 
+impl ControlPlane for Recorder {
+    fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+        Err(ControlPlaneError::Absent("a bench"))
+    }
+}
+
 impl AskMarker for Recorder {
     fn ask(&self, question: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
         self.0.borrow_mut().push(question.origin.host.clone());
@@ -111,7 +117,7 @@ impl FindListener for Recorder {
 
 impl Recorder {
     fn outside(&self) -> Outside<'_> {
-        Outside { resolver: self, marker: self, listeners: self, marker_key: None }
+        Outside { resolver: self, control_plane: self, marker: self, listeners: self, marker_key: None }
     }
 }
 
@@ -124,6 +130,10 @@ fn main() -> ExitCode {
     let seed = numbers.next().unwrap_or_else(|| fastrand::u64(..));
     println!("{tries} targets from seed {seed}");
     match attack(inquiry, tries, &mut fastrand::Rng::with_seed(seed)) {
+        Ok(0) => {
+            println!("no target came through to DNS, so that nothing was shown");
+            ExitCode::FAILURE
+        }
         Ok(near) => {
             println!("no host outside the grammar was asked for; {near} targets came through to DNS");
             ExitCode::SUCCESS
@@ -195,6 +205,9 @@ fn inquiry() -> Inquiry {
     let fact = "the constants of this bench have their grammar";
     Inquiry {
         context: Context::PullRequest(Box::new(PullRequest {
+            system: "GitHub Actions".into(),
+            is_vouched: true,
+            forge: Forge::GitHub,
             event: PullRequestEvent::PullRequest,
             action: "synchronize".into(),
             repository: Repository::parse("stall/kiosk").expect(fact),
@@ -203,8 +216,10 @@ fn inquiry() -> Inquiry {
             head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").expect(fact),
             head_branch: Some("feat/menu".into()),
             base_branch: Some("main".into()),
+            base_sha: None,
             is_from_fork: false,
             deployment: None,
+            claims: vec![],
         })),
         candidates: vec![Candidate { source: Source::PreviewVariable, raw: format!("https://{OWN_HOST}/") }],
         production_facts: vec![],

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::payload::{self, DeploymentStatusPayload, PullRequestPayload, RepositoryBody, RunPullRequestBody};
 use super::{CiError, Environment, Reading};
 use crate::context::{
-    CommitSha, Context, Deployment, MalformedFact, PullRequest, PullRequestEvent, PullRequestNumber,
+    CommitSha, Context, Deployment, Forge, MalformedFact, PullRequest, PullRequestEvent, PullRequestNumber,
     Repository,
 };
 use crate::target::{Candidate, Source};
@@ -34,6 +34,9 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
     let name_of = |repo: &Option<RepositoryBody>| repo.as_ref().map(|repo| repo.full_name.clone());
     let base = name_of(&body.base.repo).unwrap_or_else(|| payload.repository.full_name.clone());
     let context = PullRequest {
+        system: SYSTEM.into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::PullRequest,
         action: payload.action,
         repository: facts.repository(&payload.repository)?,
@@ -44,7 +47,9 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
         is_from_fork: name_of(&body.head.repo).is_none_or(|head| head != base),
         head_branch: Some(body.head.name),
         base_branch: Some(body.base.name),
+        base_sha: Some(facts.sha("pull_request.base.sha", &body.base.sha)?),
         deployment: None,
+        claims: vec![],
     };
     facts.agree_with_job(&context)?;
     Ok(Reading::of(Context::PullRequest(Box::new(context))))
@@ -63,6 +68,9 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
     let branch = run.as_ref().map(|run| run.head.name.clone());
     let deployment = payload.deployment;
     let mut context = PullRequest {
+        system: SYSTEM.into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::DeploymentStatus,
         action: payload.action,
         repository: facts.repository(&payload.repository)?,
@@ -71,8 +79,10 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
         head_sha: facts.sha("deployment.sha", &deployment.sha)?,
         head_branch: branch.or_else(|| branch_in_reference(&deployment.reference)),
         base_branch: run.as_ref().map(|run| run.base.name.clone()),
+        base_sha: None,
         is_from_fork: run.as_ref().is_some_and(|run| run.head.repo != run.base.repo),
         deployment: None,
+        claims: vec![],
     };
     let status = payload.deployment_status;
     let candidates = candidate(deployment.id, status.environment_url, status.target_url);

@@ -216,6 +216,10 @@ pub(super) struct DoctorArguments {
     #[command(flatten)]
     pub(super) project: ProjectArguments,
 
+    /// Ask each production host of the policy for its marker: one GET each, which production should not answer
+    #[arg(long)]
+    pub(super) ask_production: bool,
+
     /// Print the findings as JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -7,7 +7,6 @@ use super::overrides;
 use super::session::Session;
 use super::subject::Subject;
 use crate::config::{self, Forecast, Overrides, Settings};
-use crate::evidence::World;
 use crate::guard::{self, Depth, Receipt, ReceiptDecision};
 use crate::verdict::Exit;
 
@@ -34,7 +33,7 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     if depth == Depth::Online {
         subject.find_pull_request(session);
     }
-    let receipt = guard::examine(&subject.inquiry(session), depth, &World::default().outside());
+    let receipt = guard::examine(&subject.inquiry(session), depth, &session.world().outside());
     if arguments.json {
         print_json(session, &receipt)?;
     } else {

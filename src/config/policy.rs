@@ -29,6 +29,8 @@ impl TargetTable {
             consent: self.consent.as_ref().map(|consent| consent.value.clone()),
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
+            marker: self.marker,
+            ..Policy::default()
         };
         problems.or_ok(policy)
     }

@@ -8,27 +8,40 @@ mod addresses;
 mod branch;
 mod cleared;
 mod consent;
+mod control_plane;
+mod forwarders;
 mod layers;
+mod marker;
 mod names;
 mod outside;
 mod pattern;
+mod platform;
 mod policy;
 mod problem;
+mod production_marker;
 mod production_words;
 mod receipt;
+mod recheck;
 mod resolve;
 mod surroundings;
 
 use std::net::SocketAddr;
 
 pub use cleared::ClearedTarget;
+pub use control_plane::{
+    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+};
+pub use marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, MARKER_PATH, MAX_MARKER_BYTES};
 pub use outside::{
     AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
 };
 pub use pattern::PreviewPattern;
-pub use policy::{Policy, ProductionHost};
+pub use platform::{Platform, PlatformKeys, Provider};
+pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
+pub use production_marker::{ProductionMarker, production_marker};
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
+pub use recheck::{Recheck, Revocation, recheck};
 pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
 pub use surroundings::Surroundings;
 
@@ -36,23 +49,24 @@ pub use surroundings::Surroundings;
 pub(crate) use resolve::FixedResolver;
 
 use cleared::Clearance;
-use layers::{Layer, Statement};
+use layers::{Layer, Rhythm, Statement};
 
 use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked.
-const LAYERS: [Layer; 10] = [
-    Layer { name: "L1 context", ask: layers::context::ask },
-    Layer { name: "L2 provenance", ask: layers::provenance::ask },
-    Layer { name: "L3 parse", ask: layers::parse::ask },
-    Layer { name: "L4 production", ask: layers::production::ask },
-    Layer { name: "L5 preview", ask: layers::preview::ask },
-    Layer { name: "L6 control plane", ask: layers::control_plane::ask },
-    Layer { name: "L7 address", ask: layers::address::ask },
-    Layer { name: "L8 proof", ask: layers::proof::ask },
-    Layer { name: "L9 wire", ask: layers::wire::ask },
-    Layer { name: "L10 recheck", ask: layers::recheck::ask },
+const LAYERS: [Layer; 11] = [
+    Layer { name: "L1 context", ask: layers::context::ask, rhythm: Rhythm::Once },
+    Layer { name: "L2 provenance", ask: layers::provenance::ask, rhythm: Rhythm::Once },
+    Layer { name: "L3 parse", ask: layers::parse::ask, rhythm: Rhythm::Once },
+    Layer { name: "L4 production", ask: layers::production::ask, rhythm: Rhythm::Once },
+    Layer { name: "L5 preview", ask: layers::preview::ask, rhythm: Rhythm::Once },
+    Layer { name: "L6 control plane", ask: layers::control_plane::ask, rhythm: Rhythm::Seldom },
+    Layer { name: "L7 address", ask: layers::address::ask, rhythm: Rhythm::Often },
+    Layer { name: "L8 proof", ask: layers::proof::ask, rhythm: Rhythm::Often },
+    Layer { name: "L9 wire", ask: layers::wire::ask, rhythm: Rhythm::Once },
+    Layer { name: "L10 recheck", ask: layers::recheck::ask, rhythm: Rhythm::Once },
+    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask, rhythm: Rhythm::Once },
 ];
 
 /// Everything the guard is told.
@@ -68,6 +82,14 @@ pub struct Inquiry {
     pub policy: Policy,
     /// What the environment would do to resolving and connecting.
     pub surroundings: Surroundings,
+}
+
+impl Inquiry {
+    /// Returns whether the policy or the environment calls a host production.
+    fn calls_production(&self, host: &str) -> bool {
+        self.policy.production.iter().any(|listed| listed.as_str() == host)
+            || self.production_facts.iter().any(|fact| fact.host == host)
+    }
 }
 
 /// How far the guard asks.
@@ -90,8 +112,22 @@ struct Case<'a> {
     origin: Option<Origin>,
     /// Found by L5.
     zone: Option<String>,
+    /// Found by L5.
+    pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
+    /// Names that the host leads to, found by L7.
+    aliases: Vec<String>,
+    /// Pinned by an earlier asking, of which this is a repetition.
+    pinned: Option<&'a [SocketAddr]>,
+    /// What the layers have said so far.
+    lines: Vec<LayerLine>,
+}
+
+/// Returns whether the name of an environment means production.
+#[must_use]
+pub fn names_production(environment: &str) -> bool {
+    layers::context::object_to_environment(environment).is_some()
 }
 
 /// Asks the layers and returns what they said; sends no load.
@@ -100,8 +136,8 @@ struct Case<'a> {
 #[must_use]
 pub fn examine(inquiry: &Inquiry, depth: Depth, outside: &Outside<'_>) -> Receipt {
     let mut case = Case::open(inquiry, depth, *outside);
-    let lines = case.ask_all();
-    case.receipt(lines)
+    case.ask_all();
+    case.receipt()
 }
 
 /// Returns what is known of a service that `run` will build and start: it is on this machine, and there is nothing
@@ -122,8 +158,8 @@ pub fn foresee_service() -> Receipt {
 /// Resolves the host once; the cleared target carries the addresses that were found.
 pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, Box<Refusal>> {
     let mut case = Case::open(inquiry, Depth::Online, *outside);
-    let lines = case.ask_all();
-    let receipt = case.receipt(lines);
+    case.ask_all();
+    let receipt = case.receipt();
     let known = (case.candidate, case.origin, case.zone);
     match (receipt.decision, known) {
         (ReceiptDecision::Allowed, (Some(candidate), Some(origin), Some(zone)))
@@ -135,6 +171,7 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
                 source: candidate.source.clone(),
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
+                expected_marker: expected_marker(inquiry),
                 evidence: receipt,
             }))
         }
@@ -142,10 +179,18 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
     }
 }
 
+/// Returns the header that every answer of a preview carries, where the policy says so.
+fn expected_marker(inquiry: &Inquiry) -> Option<String> {
+    let Context::PullRequest(pull_request) = &inquiry.context else { return None };
+    let is_remote = !inquiry.candidates.iter().any(|candidate| candidate.source.is_loopback());
+    (is_remote && inquiry.policy.marker.is_on_every_answer)
+        .then(|| format!("preview; commit={}", pull_request.head_sha))
+}
+
 fn refusal(receipt: Receipt) -> Refusal {
     // Without a veto the layers left a fact unset: refused all the same, as the last layer that could have set it.
     let veto = receipt.veto().cloned();
-    let layer = veto.as_ref().map_or("L10 recheck", |line| line.layer);
+    let layer = veto.as_ref().map_or(layers::agreement::NAME, |line| line.layer);
     let code = veto.as_ref().and_then(|line| line.code).unwrap_or(RefusalCode::Unresolved);
     let fact = veto.as_ref().map_or_else(|| layers::INCOMPLETE.into(), |line| line.fact.clone());
     let remedy = veto.and_then(|line| line.remedy).unwrap_or_else(|| layers::REPORT_IT.into());
@@ -154,25 +199,33 @@ fn refusal(receipt: Receipt) -> Refusal {
 
 impl<'a> Case<'a> {
     fn open(inquiry: &'a Inquiry, depth: Depth, outside: Outside<'a>) -> Self {
-        Self { inquiry, depth, outside, candidate: None, origin: None, zone: None, addresses: Vec::new() }
+        Self {
+            inquiry,
+            depth,
+            outside,
+            candidate: None,
+            origin: None,
+            zone: None,
+            pattern: None,
+            addresses: Vec::new(),
+            aliases: Vec::new(),
+            pinned: None,
+            lines: Vec::new(),
+        }
     }
 
-    fn ask_all(&mut self) -> Vec<LayerLine> {
-        let mut lines = Vec::with_capacity(LAYERS.len());
+    fn ask_all(&mut self) {
         let mut is_refused = false;
         for layer in &LAYERS {
-            let line = if is_refused {
-                Statement::not_reached().line(layer.name)
-            } else {
-                (layer.ask)(self).line(layer.name)
-            };
+            let said = if is_refused { Statement::not_reached() } else { (layer.ask)(self) };
+            let line = said.line(layer.name);
             is_refused |= line.decision == LayerDecision::Veto;
-            lines.push(line);
+            self.lines.push(line);
         }
-        lines
     }
 
-    fn receipt(&self, layers: Vec<LayerLine>) -> Receipt {
+    fn receipt(&self) -> Receipt {
+        let layers = self.lines.clone();
         let said = |decision| layers.iter().any(|line| line.decision == decision);
         let decision = if said(LayerDecision::Veto) {
             ReceiptDecision::Refused
@@ -191,6 +244,16 @@ impl<'a> Case<'a> {
             layers,
             ..Receipt::blank()
         }
+    }
+
+    /// Returns whether a layer has spoken for the target.
+    fn has_proof_of(&self, layer: &str) -> bool {
+        self.lines.iter().any(|line| line.layer == layer && line.decision == LayerDecision::Proof)
+    }
+
+    /// Returns the pattern that L5 found, where production can have the same shape: then only L6 can tell.
+    fn shared_shape(&self) -> Option<&'a PreviewPattern> {
+        self.pattern.filter(|pattern| pattern.is_shared())
     }
 
     /// Returns whether the target is on this machine, by the way every candidate was named.

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use super::control_plane::ControlPlane;
 use super::resolve::Resolve;
 use crate::secret::Secret;
 use crate::target::Origin;
@@ -14,6 +15,8 @@ use crate::target::Origin;
 pub struct Outside<'a> {
     /// Finds what DNS says of a host.
     pub resolver: &'a dyn Resolve,
+    /// Tells what the forge knows of the pull request and its deployments.
+    pub control_plane: &'a dyn ControlPlane,
     /// Asks a pinned address for its marker.
     pub marker: &'a dyn AskMarker,
     /// Finds who listens on a port of this machine.

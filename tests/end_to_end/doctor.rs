@@ -24,6 +24,22 @@ fn findings(directory: &Path, code: i32) -> Vec<(String, String)> {
     findings.iter().map(|finding| (text(&finding["severity"]), text(&finding["what"]))).collect()
 }
 
+#[test]
+fn production_is_asked_only_where_the_flag_says_so() {
+    // The name is reserved and has no address, so that nobody is asked even by mistake.
+    let project = project(&[(
+        "loadgate.toml",
+        "[target]\npreview = [\"pr-{pr}.preview.kiosk.invalid\"]\nproduction = [\"www.kiosk.invalid\"]\n",
+    )]);
+
+    let silent = Loadgate::new(project.path()).arguments(["doctor"]).run().expect(0);
+    let asking = Loadgate::new(project.path()).arguments(["doctor", "--ask-production"]).run().expect(0);
+
+    assert!(!silent.stderr.contains("Asking"), "{}", silent.stderr);
+    assert!(asking.stderr.contains("one GET to production"), "{}", asking.stderr);
+    assert!(asking.stdout.contains("www.kiosk.invalid could not be asked"), "{}", asking.stdout);
+}
+
 fn has(findings: &[(String, String)], severity: &str, words: &str) -> bool {
     findings.iter().any(|(found, what)| found == severity && what.contains(words))
 }

@@ -1,4 +1,5 @@
-//! `doctor`: checks the set-up and says what to mend. It reads files and asks nobody; no load is sent.
+//! `doctor`: checks the set-up and says what to mend. It reads files and asks nobody, unless `--ask-production` says
+//! so: then each production host gets one GET. No load is sent.
 //!
 //! What keeps a run from working is *wrong* (exit 2); what weakens the guard or the verdict is a *warning*.
 
@@ -15,7 +16,7 @@ use super::failure::Failure;
 use super::overrides;
 use super::session::Session;
 use crate::config::{self, Problem, Settings};
-use crate::guard::Policy;
+use crate::guard::{self, Policy, ProductionMarker};
 use crate::verdict::Exit;
 
 /// The version of the JSON form.
@@ -78,7 +79,12 @@ pub(super) fn doctor(session: &Session, arguments: &DoctorArguments) -> Result<E
     let mut findings = Vec::new();
     let typed = overrides::of_project(&arguments.project);
     match config::load(&session.current_directory, &typed) {
-        Ok(settings) => examine(&settings, &mut findings),
+        Ok(settings) => {
+            examine(&settings, &mut findings);
+            if arguments.ask_production {
+                ask_production(session, &settings, &mut findings);
+            }
+        }
         Err(problems) => findings.extend(problems.0.into_iter().map(Finding::wrong)),
     }
     workflows::examine(&session.current_directory, &mut findings);
@@ -120,6 +126,27 @@ fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
             .push(Finding::warning(format!("there is no service to start: {}", reason.why), &*reason.help));
     }
     findings.push(baselines(&settings.baseline.dir));
+}
+
+/// Production that calls itself a preview would defeat the in-band proof.
+fn ask_production(session: &Session, settings: &Settings, findings: &mut Vec<Finding>) {
+    let Ok(policy) = settings.target.to_policy() else { return };
+    let world = session.world();
+    for host in &policy.production {
+        session.console.status("Asking", &format!("{host} for its marker: one GET to production"));
+        findings.push(match guard::production_marker(host, &policy.trusted_roots, &world.outside()) {
+            ProductionMarker::Absent => Finding::good(format!("{host} serves no marker")),
+            ProductionMarker::Honest => Finding::good(format!("the marker of {host} says production")),
+            ProductionMarker::Misleading(how) => Finding::wrong(Problem::nowhere(
+                format!("production host {host} serves a preview's marker: {how}"),
+                "let the marker's environment come from where the server runs, never from the build, and keep its key \
+                 out of production",
+            )),
+            ProductionMarker::Unknown(why) => {
+                Finding::warning(format!("{host} could not be asked for its marker: {why}"), "ask again later")
+            }
+        });
+    }
 }
 
 fn examine_policy(settings: &Settings, policy: &Policy, findings: &mut Vec<Finding>) {

@@ -35,7 +35,7 @@ pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
     pub(in crate::config) const TARGET: &[&str] =
-        &["preview", "production", "networks", "roots", "platform", "consent"];
+        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform", "consent"];
     pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];

@@ -3,6 +3,7 @@
 //! One file each. A layer may only add to what the case knows; it never changes what another layer found.
 
 pub(super) mod address;
+pub(super) mod agreement;
 mod consent;
 pub(super) mod context;
 pub(super) mod control_plane;
@@ -32,6 +33,18 @@ pub(super) const REPORT_IT: &str = "this is a fault of cargo-loadgate: please re
 pub(super) struct Layer {
     pub(super) name: &'static str,
     pub(super) ask: fn(&mut Case<'_>) -> Statement,
+    pub(super) rhythm: Rhythm,
+}
+
+/// When a layer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// Before load: its facts cannot change.
+    Once,
+    /// Before load, and often while it runs.
+    Often,
+    /// Before load, and now and then while it runs: whom it asks counts questions.
+    Seldom,
 }
 
 /// What a layer says.
