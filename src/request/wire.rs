@@ -3,7 +3,6 @@
 //! It is the one serialiser, whoever made the request. The host and everything that frames a request come from here,
 //! never from the request itself. HTTP/2 reads the same parts, so both protocols send the same thing.
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use super::{Method, Request};
@@ -16,22 +15,27 @@ const USER_AGENT: &str = concat!("loadgate/", env!("CARGO_PKG_VERSION"));
 pub struct Wire {
     bytes: Vec<u8>,
     parts: Vec<Part>,
+    /// Name and value of every header of every part; they stand together so that a wire can be refilled in place.
+    fields: Vec<Field>,
 }
+
+/// Where a header's name and value lie in the bytes.
+type Field = (Range<usize>, Range<usize>);
 
 /// Where one request lies in the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     method: Method,
     path: Range<usize>,
-    /// Name and value of each header, `host` and `content-length` included.
-    headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Which of the fields are its own.
+    fields: Range<usize>,
     body: Range<usize>,
 }
 
 /// One request of a [`Wire`].
 #[derive(Debug, Clone, Copy)]
 pub struct WirePart<'a> {
-    bytes: &'a [u8],
+    wire: &'a Wire,
     part: &'a Part,
 }
 
@@ -48,11 +52,19 @@ impl Wire {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.parts.clear();
+        self.fields.clear();
+    }
+
+    /// Becomes equal to another wire, in the memory that is there.
+    pub(super) fn copy(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.parts.clone_from(&other.parts);
+        self.fields.clone_from(&other.fields);
     }
 
     /// Adds one request behind those that are there.
     pub fn push(&mut self, request: &Request, authority: &str) {
-        let headers = request.headers().iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.write(request.method(), request.path(), headers, request.body(), authority);
     }
 
@@ -70,7 +82,7 @@ impl Wire {
 
     /// Returns the requests in the order in which they are sent.
     pub fn parts(&self) -> impl Iterator<Item = WirePart<'_>> {
-        self.parts.iter().map(|part| WirePart { bytes: &self.bytes, part })
+        self.parts.iter().map(|part| WirePart { wire: self, part })
     }
 
     /// Returns whether the answer to request `index` has no body whatever its headers say.
@@ -80,48 +92,67 @@ impl Wire {
     }
 
     /// Writes one request whose parts were checked when they were made.
-    fn write<'h>(
+    pub(super) fn write<'h>(
         &mut self,
         method: Method,
         path: &str,
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+        headers: impl Iterator<Item = (&'h str, &'h str)> + Clone,
         body: &[u8],
         authority: &str,
     ) {
+        let first_field = self.fields.len();
         self.put(method.as_str().as_bytes());
         self.put(b" ");
         let path = self.put(path.as_bytes());
         self.put(b" HTTP/1.1\r\n");
-        let mut spans = vec![self.field(b"host", authority.as_bytes())];
-        if !headers.clone().any(|(name, _)| name.eq_ignore_ascii_case(b"user-agent")) {
-            spans.push(self.field(b"user-agent", USER_AGENT.as_bytes()));
+        self.field("host", authority);
+        if !headers.clone().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+            self.field("user-agent", USER_AGENT);
         }
         for (name, value) in headers {
-            spans.push(self.field(name, value));
+            self.field(name, value);
         }
         // RFC 9110, section 8.6: a method that gives a body a meaning says so even where the body is empty.
         let expects_body = matches!(method, Method::Post | Method::Put | Method::Patch);
         if expects_body || !body.is_empty() {
-            spans.push(self.field(b"content-length", body.len().to_string().as_bytes()));
+            let mut digits = [0; MAX_LENGTH_DIGITS];
+            self.field("content-length", decimal(body.len(), &mut digits));
         }
         self.put(b"\r\n");
         let body = self.put(body);
-        self.parts.push(Part { method, path, headers: spans, body });
+        self.parts.push(Part { method, path, fields: first_field..self.fields.len(), body });
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) -> (Range<usize>, Range<usize>) {
-        let name = self.put(name);
+    fn field(&mut self, name: &str, value: &str) {
+        let name = self.put(name.as_bytes());
         self.put(b": ");
-        let value = self.put(value);
+        let value = self.put(value.as_bytes());
         self.put(b"\r\n");
-        (name, value)
+        self.fields.push((name, value));
     }
 
     fn put(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
-        self.bytes.write_all(bytes).expect("writing to memory cannot fail");
+        self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
     }
+}
+
+/// As many digits as the largest `usize` has.
+const MAX_LENGTH_DIGITS: usize = 20;
+
+/// Writes a number without asking for memory.
+fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &str {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[start..]).expect("digits are ASCII")
 }
 
 impl<'a> WirePart<'a> {
@@ -134,19 +165,21 @@ impl<'a> WirePart<'a> {
     /// Returns the origin-form target: path and query.
     #[must_use]
     pub fn path(self) -> &'a [u8] {
-        &self.bytes[self.part.path.clone()]
+        &self.wire.bytes[self.part.path.clone()]
     }
 
     /// Returns name and value of every header, `host` and `content-length` included.
     pub fn headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let bytes = self.bytes;
-        self.part.headers.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+        let bytes = &self.wire.bytes;
+        self.wire.fields[self.part.fields.clone()]
+            .iter()
+            .map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
     }
 
     /// Returns the body, empty where there is none.
     #[must_use]
     pub fn body(self) -> &'a [u8] {
-        &self.bytes[self.part.body.clone()]
+        &self.wire.bytes[self.part.body.clone()]
     }
 }
 
