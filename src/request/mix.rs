@@ -88,7 +88,7 @@ impl RequestSource for MixSource {
         };
         match &entry.request {
             // Beside templates a line keeps its own memory: to share would cost it with every change of request.
-            Prepared::Static(_) if self.has_templates => Rc::make_mut(wire).copy(&ready.wire),
+            Prepared::Static(_) if self.has_templates => Rc::make_mut(wire).copy_from(&ready.wire),
             Prepared::Static(_) => {
                 if !Rc::ptr_eq(&ready.wire, wire) {
                     *wire = Rc::clone(&ready.wire);

@@ -11,7 +11,7 @@ mod encoding;
 mod feed;
 mod generator;
 mod mix;
-mod placeholder;
+mod piece;
 mod request_text;
 mod requests;
 mod source;
@@ -22,7 +22,7 @@ mod wire;
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use mix::Mix;
-pub use placeholder::escaped;
+pub use piece::escaped;
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};
 pub use source::{

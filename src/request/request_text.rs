@@ -4,7 +4,7 @@
 use super::encoding::Encoding;
 use super::feed::Feed;
 use super::generator::Generator;
-use super::placeholder::{Piece, split};
+use super::piece::{Piece, split};
 use super::template::{Fragment, HeaderText, Source, Template, Text};
 use super::template_error::{RequestPart, RequestTextError, TemplateError};
 use super::{Method, Request, canonical_name, is_cookie};

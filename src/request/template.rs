@@ -142,13 +142,17 @@ impl Template {
 
     /// Writes the filled request behind what a wire holds.
     pub(super) fn write(&self, filled: &Filled, wire: &mut Wire, authority: &str) {
-        let names = self.text.headers.iter().map(|(name, _)| name.as_str());
-        let headers = names.zip(filled.headers.iter().map(String::as_str));
-        let body = match &self.text.body {
-            BodyText::Text(_) => filled.body.as_bytes(),
-            BodyText::Bytes(bytes) => bytes,
-        };
-        wire.write(self.text.method, &filled.path, headers, body, authority);
+        let mut begun = wire.begin(self.text.method, filled.path.as_bytes(), authority.as_bytes());
+        for ((name, _), value) in self.text.headers.iter().zip(&filled.headers) {
+            wire.header(&mut begun, name.as_bytes(), value.as_bytes());
+        }
+        wire.end(
+            begun,
+            match &self.text.body {
+                BodyText::Text(_) => filled.body.as_bytes(),
+                BodyText::Bytes(bytes) => bytes,
+            },
+        );
     }
 }
 

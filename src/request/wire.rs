@@ -15,21 +15,27 @@ const USER_AGENT: &str = concat!("loadgate/", env!("CARGO_PKG_VERSION"));
 pub struct Wire {
     bytes: Vec<u8>,
     parts: Vec<Part>,
-    /// Name and value of every header of every part; they stand together so that a wire can be refilled in place.
-    fields: Vec<Field>,
+    /// Name and value of each header of all parts, in the order in which they are sent.
+    fields: Vec<(Range<usize>, Range<usize>)>,
 }
-
-/// Where a header's name and value lie in the bytes.
-type Field = (Range<usize>, Range<usize>);
 
 /// Where one request lies in the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     method: Method,
     path: Range<usize>,
-    /// Which of the fields are its own.
+    /// Which of the wire's fields are its headers, `host` and `content-length` included.
     fields: Range<usize>,
     body: Range<usize>,
+}
+
+/// A request that is being written.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    method: Method,
+    path: Range<usize>,
+    fields_before: usize,
+    names_itself: bool,
 }
 
 /// One request of a [`Wire`].
@@ -56,7 +62,7 @@ impl Wire {
     }
 
     /// Becomes equal to another wire, in the memory that is there.
-    pub(super) fn copy(&mut self, other: &Self) {
+    pub(super) fn copy_from(&mut self, other: &Self) {
         self.bytes.clone_from(&other.bytes);
         self.parts.clone_from(&other.parts);
         self.fields.clone_from(&other.fields);
@@ -64,8 +70,11 @@ impl Wire {
 
     /// Adds one request behind those that are there.
     pub fn push(&mut self, request: &Request, authority: &str) {
-        let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        self.write(request.method(), request.path(), headers, request.body(), authority);
+        let mut begun = self.begin(request.method(), request.path().as_bytes(), authority.as_bytes());
+        for (name, value) in request.headers() {
+            self.header(&mut begun, name.as_bytes(), value.as_bytes());
+        }
+        self.end(begun, request.body());
     }
 
     /// Returns what is written to an HTTP/1.1 connection.
@@ -91,42 +100,49 @@ impl Wire {
         self.parts.get(index).is_some_and(|part| part.method == Method::Head)
     }
 
-    /// Writes one request whose parts were checked when they were made.
-    pub(super) fn write<'h>(
-        &mut self,
-        method: Method,
-        path: &str,
-        headers: impl Iterator<Item = (&'h str, &'h str)> + Clone,
-        body: &[u8],
-        authority: &str,
-    ) {
-        let first_field = self.fields.len();
+    /// Begins a request whose parts were checked, or are checked before [`Wire::end`].
+    pub(super) fn begin(&mut self, method: Method, path: &[u8], authority: &[u8]) -> Unfinished {
+        let fields_before = self.fields.len();
         self.put(method.as_str().as_bytes());
         self.put(b" ");
-        let path = self.put(path.as_bytes());
+        let path = self.put(path);
         self.put(b" HTTP/1.1\r\n");
-        self.field("host", authority);
-        if !headers.clone().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
-            self.field("user-agent", USER_AGENT);
-        }
-        for (name, value) in headers {
-            self.field(name, value);
+        self.field(b"host", authority);
+        Unfinished { method, path, fields_before, names_itself: false }
+    }
+
+    /// Adds a header to a request that was begun.
+    pub(super) fn header(&mut self, begun: &mut Unfinished, name: &[u8], value: &[u8]) {
+        begun.names_itself |= name.eq_ignore_ascii_case(b"user-agent");
+        self.field(name, value);
+    }
+
+    /// Ends a request that was begun.
+    pub(super) fn end(&mut self, begun: Unfinished, body: &[u8]) {
+        if !begun.names_itself {
+            self.field(b"user-agent", USER_AGENT.as_bytes());
         }
         // RFC 9110, section 8.6: a method that gives a body a meaning says so even where the body is empty.
-        let expects_body = matches!(method, Method::Post | Method::Put | Method::Patch);
+        let expects_body = matches!(begun.method, Method::Post | Method::Put | Method::Patch);
         if expects_body || !body.is_empty() {
+            let name = self.put(b"content-length");
+            self.put(b": ");
+            let start = self.bytes.len();
             let mut digits = [0; MAX_LENGTH_DIGITS];
-            self.field("content-length", decimal(body.len(), &mut digits));
+            self.put(decimal(body.len(), &mut digits));
+            self.fields.push((name, start..self.bytes.len()));
+            self.put(b"\r\n");
         }
         self.put(b"\r\n");
         let body = self.put(body);
-        self.parts.push(Part { method, path, fields: first_field..self.fields.len(), body });
+        let fields = begun.fields_before..self.fields.len();
+        self.parts.push(Part { method: begun.method, path: begun.path, fields, body });
     }
 
-    fn field(&mut self, name: &str, value: &str) {
-        let name = self.put(name.as_bytes());
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.put(name);
         self.put(b": ");
-        let value = self.put(value.as_bytes());
+        let value = self.put(value);
         self.put(b"\r\n");
         self.fields.push((name, value));
     }
@@ -142,17 +158,16 @@ impl Wire {
 const MAX_LENGTH_DIGITS: usize = 20;
 
 /// Writes a number without asking for memory.
-fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &str {
+fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &[u8] {
     let mut start = digits.len();
     loop {
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return &digits[start..];
         }
     }
-    std::str::from_utf8(&digits[start..]).expect("digits are ASCII")
 }
 
 impl<'a> WirePart<'a> {
@@ -171,9 +186,8 @@ impl<'a> WirePart<'a> {
     /// Returns name and value of every header, `host` and `content-length` included.
     pub fn headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let bytes = &self.wire.bytes;
-        self.wire.fields[self.part.fields.clone()]
-            .iter()
-            .map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+        let fields = &self.wire.fields[self.part.fields.clone()];
+        fields.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
     }
 
     /// Returns the body, empty where there is none.
@@ -196,7 +210,7 @@ mod tests {
         let request = Request::get("/shop?page=2").unwrap().with_header("accept", "text/html").unwrap();
 
         let expected = format!(
-            "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: {USER_AGENT}\r\naccept: text/html\r\n\r\n"
+            "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\naccept: text/html\r\nuser-agent: {USER_AGENT}\r\n\r\n"
         );
         assert_eq!(encoded(&request), expected);
     }

@@ -292,14 +292,14 @@ proptest! {
         let (method, path, found, sent) = parse_back(wire.bytes());
         prop_assert_eq!(method, "PUT");
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        prop_assert_eq!(names, ["host", "user-agent", "content-type", "x-value", "cookie", "content-length"]);
+        prop_assert_eq!(names, ["host", "content-type", "x-value", "cookie", "user-agent", "content-length"]);
         prop_assert_eq!(path.matches('/').count(), 3);
         prop_assert_eq!(path.matches(['?', '&', '#']).count(), 2);
         let url = url::Url::parse(&format!("http://host{path}")).unwrap();
         prop_assert_eq!(url.host_str(), Some("host"));
         prop_assert_eq!(url.path_segments().unwrap().count(), 3);
         prop_assert_eq!(url.query_pairs().next().unwrap().1, value.as_str());
-        prop_assert_eq!(&found[3].1, &format!("<{value}>").into_bytes());
+        prop_assert_eq!(&found[2].1, &format!("<{value}>").into_bytes());
         assert_body_keeps_its_shape(content_type, std::str::from_utf8(&sent).unwrap(), &value);
     }
 

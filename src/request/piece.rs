@@ -1,4 +1,5 @@
-//! Placeholders in a text: `{name:type}` makes a value, `{name}` repeats it, `{feed.column}` takes one from the feed.
+//! The pieces of a text with placeholders: `{name:type}` makes a value, `{name}` repeats it, `{feed.column}` takes one
+//! from the feed.
 //!
 //! A brace that is not followed by a letter is text, as in JSON; `{{` writes one brace wherever it is meant as text.
 
