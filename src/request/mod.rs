@@ -9,6 +9,7 @@
 mod check;
 mod encoding;
 mod feed;
+mod fixed;
 mod generator;
 mod mix;
 mod piece;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
+pub use fixed::Fixed;
 pub use mix::Mix;
 pub use piece::escaped;
 pub use request_text::{BodyText, RequestText};
