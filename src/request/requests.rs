@@ -101,6 +101,13 @@ impl Requests {
         Ok(())
     }
 
+    /// Returns whether a request takes values from the feed.
+    #[must_use]
+    pub fn uses_feed(&self) -> bool {
+        let uses = |entry: &Entry| matches!(&entry.request, Prepared::Template(t) if t.uses_feed);
+        self.entries.iter().any(uses)
+    }
+
     /// Returns the requests in the order in which they were added.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
