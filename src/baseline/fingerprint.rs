@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Asked, BodyText, FeedOrder, Method, Request, RequestText};
-    use crate::scenario::{Gate, Rate, ScenarioName};
+    use crate::scenario::{Breaker, Gate, Rate, ScenarioName};
     use crate::verdict::FailOn;
 
     fn scenario(request: Request) -> Scenario {
@@ -255,6 +255,7 @@ mod tests {
                 budgets: Vec::new(),
                 fail_on: FailOn::default(),
                 confirm_after: Duration::ZERO,
+                breaker: Breaker::OFF,
             },
         }
     }
