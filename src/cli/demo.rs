@@ -20,6 +20,7 @@ use crate::config;
 use crate::context::Context;
 use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry};
+use crate::load::StopSignal;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
@@ -79,6 +80,7 @@ struct Stage<'a> {
     scenario: Scenario,
     machine: Machine,
     display: Display<'a>,
+    stop: StopSignal,
 }
 
 impl<'a> Stage<'a> {
@@ -104,6 +106,7 @@ impl<'a> Stage<'a> {
             scenario,
             machine: Machine::read(),
             display,
+            stop: StopSignal::new(&session.cancel),
         })
     }
 
@@ -137,7 +140,7 @@ impl<'a> Stage<'a> {
             commit: None,
             records,
             threads: config::DEFAULT_THREADS,
-            cancel: &self.session.cancel,
+            stop: &self.stop,
             display: &self.display,
         }
     }

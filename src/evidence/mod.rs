@@ -1,23 +1,32 @@
 //! Room `evidence`: asks the network and the system what the guard wants to know, and judges nothing.
 //!
-//! Each file answers one trait of `guard::outside`. Nothing here follows a redirect, uses a proxy or dials an address
-//! that the guard did not name.
+//! Each file answers one trait of `guard`. Nothing here follows a redirect, uses a proxy or dials an address that the
+//! guard did not name; name servers and the forge are asked where the system and the policy say they are.
 
 mod forge;
+mod listeners;
+mod marker;
 mod names;
-
-use crate::guard::{AskMarker, FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside};
+mod runtime;
+mod watch;
 
 pub use forge::Forges;
-pub use names::SystemNames;
+pub use listeners::SystemListeners;
+pub use marker::HttpMarker;
+pub use names::NameServers;
+pub use watch::{Revoke, Rounds, Watch};
+
+use crate::guard::Outside;
+use crate::secret::Secret;
 
 /// The world as it is: the one that every command asks.
 #[derive(Debug, Default)]
 pub struct World {
-    names: SystemNames,
+    names: NameServers,
     forge: Forges,
-    marker: Unasked,
-    listeners: Unasked,
+    marker: HttpMarker,
+    listeners: SystemListeners,
+    marker_key: Option<Secret>,
 }
 
 impl World {
@@ -25,6 +34,12 @@ impl World {
     #[must_use]
     pub fn with_forges(self, forge: Forges) -> Self {
         Self { forge, ..self }
+    }
+
+    /// Returns the same world as somebody sees it who may have the key that markers are signed with.
+    #[must_use]
+    pub fn with_marker_key(self, marker_key: Option<Secret>) -> Self {
+        Self { marker_key, ..self }
     }
 
     /// Returns what the guard may ask.
@@ -35,23 +50,7 @@ impl World {
             control_plane: &self.forge,
             marker: &self.marker,
             listeners: &self.listeners,
-            marker_key: None,
+            marker_key: self.marker_key.as_ref(),
         }
-    }
-}
-
-/// Knows nothing.
-#[derive(Debug, Default)]
-struct Unasked;
-
-impl AskMarker for Unasked {
-    fn ask(&self, _: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
-        Ok(MarkerAnswer { status: 404, ..MarkerAnswer::default() })
-    }
-}
-
-impl FindListener for Unasked {
-    fn find(&self, _: std::net::SocketAddr) -> Option<Vec<Listener>> {
-        None
     }
 }

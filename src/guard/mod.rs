@@ -8,7 +8,9 @@ mod addresses;
 mod branch;
 mod cleared;
 mod control_plane;
+mod forwarders;
 mod layers;
+mod marker;
 mod names;
 mod outside;
 mod pattern;
@@ -17,6 +19,7 @@ mod policy;
 mod problem;
 mod production_words;
 mod receipt;
+mod recheck;
 mod resolve;
 mod surroundings;
 
@@ -26,14 +29,16 @@ pub use cleared::ClearedTarget;
 pub use control_plane::{
     ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
 };
+pub use marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, MARKER_PATH, MAX_MARKER_BYTES};
 pub use outside::{
     AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
 };
 pub use pattern::PreviewPattern;
 pub use platform::{Platform, PlatformKeys, Provider};
-pub use policy::{Policy, ProductionHost, Review};
+pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
+pub use recheck::{Recheck, Revocation, recheck};
 pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
 pub use surroundings::Surroundings;
 
@@ -41,24 +46,24 @@ pub use surroundings::Surroundings;
 pub(crate) use resolve::FixedResolver;
 
 use cleared::Clearance;
-use layers::{Layer, Statement};
+use layers::{Layer, Rhythm, Statement};
 
 use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
 /// Every layer in the order it is asked.
 const LAYERS: [Layer; 11] = [
-    Layer { name: "L1 context", ask: layers::context::ask },
-    Layer { name: "L2 provenance", ask: layers::provenance::ask },
-    Layer { name: "L3 parse", ask: layers::parse::ask },
-    Layer { name: "L4 production", ask: layers::production::ask },
-    Layer { name: "L5 preview", ask: layers::preview::ask },
-    Layer { name: "L6 control plane", ask: layers::control_plane::ask },
-    Layer { name: "L7 address", ask: layers::address::ask },
-    Layer { name: "L8 proof", ask: layers::proof::ask },
-    Layer { name: "L9 wire", ask: layers::wire::ask },
-    Layer { name: "L10 recheck", ask: layers::recheck::ask },
-    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask },
+    Layer { name: "L1 context", ask: layers::context::ask, rhythm: Rhythm::Once },
+    Layer { name: "L2 provenance", ask: layers::provenance::ask, rhythm: Rhythm::Once },
+    Layer { name: "L3 parse", ask: layers::parse::ask, rhythm: Rhythm::Once },
+    Layer { name: "L4 production", ask: layers::production::ask, rhythm: Rhythm::Once },
+    Layer { name: "L5 preview", ask: layers::preview::ask, rhythm: Rhythm::Once },
+    Layer { name: "L6 control plane", ask: layers::control_plane::ask, rhythm: Rhythm::Seldom },
+    Layer { name: "L7 address", ask: layers::address::ask, rhythm: Rhythm::Often },
+    Layer { name: "L8 proof", ask: layers::proof::ask, rhythm: Rhythm::Often },
+    Layer { name: "L9 wire", ask: layers::wire::ask, rhythm: Rhythm::Once },
+    Layer { name: "L10 recheck", ask: layers::recheck::ask, rhythm: Rhythm::Once },
+    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask, rhythm: Rhythm::Once },
 ];
 
 /// Everything the guard is told.
@@ -74,6 +79,14 @@ pub struct Inquiry {
     pub policy: Policy,
     /// What the environment would do to resolving and connecting.
     pub surroundings: Surroundings,
+}
+
+impl Inquiry {
+    /// Returns whether the policy or the environment calls a host production.
+    fn calls_production(&self, host: &str) -> bool {
+        self.policy.production.iter().any(|listed| listed.as_str() == host)
+            || self.production_facts.iter().any(|fact| fact.host == host)
+    }
 }
 
 /// How far the guard asks.
@@ -100,8 +113,10 @@ struct Case<'a> {
     pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
-    /// The layers that have proven something so far.
-    proven: Vec<&'static str>,
+    /// Pinned by an earlier asking, of which this is a repetition.
+    pinned: Option<&'a [SocketAddr]>,
+    /// What the layers have said so far.
+    lines: Vec<LayerLine>,
 }
 
 /// Returns whether the name of an environment means production.
@@ -116,8 +131,8 @@ pub fn names_production(environment: &str) -> bool {
 #[must_use]
 pub fn examine(inquiry: &Inquiry, depth: Depth, outside: &Outside<'_>) -> Receipt {
     let mut case = Case::open(inquiry, depth, *outside);
-    let lines = case.ask_all();
-    case.receipt(lines)
+    case.ask_all();
+    case.receipt()
 }
 
 /// Returns what is known of a service that `run` will build and start: it is on this machine, and there is nothing
@@ -138,8 +153,8 @@ pub fn foresee_service() -> Receipt {
 /// Resolves the host once; the cleared target carries the addresses that were found.
 pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, Box<Refusal>> {
     let mut case = Case::open(inquiry, Depth::Online, *outside);
-    let lines = case.ask_all();
-    let receipt = case.receipt(lines);
+    case.ask_all();
+    let receipt = case.receipt();
     let known = (case.candidate, case.origin, case.zone);
     match (receipt.decision, known) {
         (ReceiptDecision::Allowed, (Some(candidate), Some(origin), Some(zone)))
@@ -151,11 +166,20 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
                 source: candidate.source.clone(),
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
+                expected_marker: expected_marker(inquiry),
                 evidence: receipt,
             }))
         }
         _ => Err(Box::new(refusal(receipt))),
     }
+}
+
+/// Returns the header that every answer of a preview carries, where the policy says so.
+fn expected_marker(inquiry: &Inquiry) -> Option<String> {
+    let Context::PullRequest(pull_request) = &inquiry.context else { return None };
+    let is_remote = !inquiry.candidates.iter().any(|candidate| candidate.source.is_loopback());
+    (is_remote && inquiry.policy.marker.is_on_every_answer)
+        .then(|| format!("preview; commit={}", pull_request.head_sha))
 }
 
 fn refusal(receipt: Receipt) -> Refusal {
@@ -179,29 +203,23 @@ impl<'a> Case<'a> {
             zone: None,
             pattern: None,
             addresses: Vec::new(),
-            proven: Vec::new(),
+            pinned: None,
+            lines: Vec::new(),
         }
     }
 
-    fn ask_all(&mut self) -> Vec<LayerLine> {
-        let mut lines = Vec::with_capacity(LAYERS.len());
+    fn ask_all(&mut self) {
         let mut is_refused = false;
         for layer in &LAYERS {
-            let line = if is_refused {
-                Statement::not_reached().line(layer.name)
-            } else {
-                (layer.ask)(self).line(layer.name)
-            };
+            let said = if is_refused { Statement::not_reached() } else { (layer.ask)(self) };
+            let line = said.line(layer.name);
             is_refused |= line.decision == LayerDecision::Veto;
-            if line.decision == LayerDecision::Proof {
-                self.proven.push(line.layer);
-            }
-            lines.push(line);
+            self.lines.push(line);
         }
-        lines
     }
 
-    fn receipt(&self, layers: Vec<LayerLine>) -> Receipt {
+    fn receipt(&self) -> Receipt {
+        let layers = self.lines.clone();
         let said = |decision| layers.iter().any(|line| line.decision == decision);
         let decision = if said(LayerDecision::Veto) {
             ReceiptDecision::Refused
@@ -220,6 +238,11 @@ impl<'a> Case<'a> {
             layers,
             ..Receipt::blank()
         }
+    }
+
+    /// Returns whether a layer has spoken for the target.
+    fn has_proof_of(&self, layer: &str) -> bool {
+        self.lines.iter().any(|line| line.layer == layer && line.decision == LayerDecision::Proof)
     }
 
     /// Returns the pattern that L5 found, where production can have the same shape: then only L6 can tell.

@@ -33,6 +33,8 @@ pub struct Policy {
     pub deployers: Vec<String>,
     /// Who has seen this policy before it is obeyed.
     pub review: Review,
+    /// What previews say of themselves.
+    pub marker: MarkerPolicy,
 }
 
 /// Who has seen a policy before it is obeyed.
@@ -55,6 +57,15 @@ pub enum Review {
         /// The commit that was read, as people quote it.
         commit: String,
     },
+}
+
+/// What previews say of themselves, and how much of it must be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MarkerPolicy {
+    /// Whether a target without a valid marker is refused.
+    pub is_required: bool,
+    /// Whether every answer carries the header `Loadgate-Preview`.
+    pub is_on_every_answer: bool,
 }
 
 impl Policy {

@@ -71,11 +71,41 @@ pub enum RefusalCode {
     Unresolved,
     /// One of the host's addresses has a special purpose.
     SpecialAddress,
+    /// A CNAME or HTTPS record leads to production.
+    ProductionAlias,
+    /// An HTTPS record leads to another host, port or address.
+    ForeignService,
+    /// The certificate of the target cannot be verified.
+    Certificate,
+    /// The target did not answer when it was asked for its marker.
+    MarkerUnavailable,
+    /// The target serves no marker, and the policy requires one.
+    MarkerMissing,
+    /// The target serves a marker that is not this preview's.
+    MarkerMismatch,
+    /// The target's marker says that it is production.
+    MarkerProduction,
+    /// The target asks for a login or sends its visitors elsewhere.
+    Guarded,
+    /// A program that forwards to somewhere else listens on the port.
+    Forwarder,
+    /// It cannot be seen which process listens on the port.
+    UnknownListener,
+    /// Another process than the service that this run started listens on the port.
+    ForeignListener,
+    /// What proved the target does not prove it any more.
+    ProofLost,
     /// The environment brings its own trust roots.
     ForeignTrust,
 }
 
 impl RefusalCode {
+    /// Returns whether it only says that nobody answered, which may pass by itself; a fact does not pass.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Unresolved | Self::MarkerUnavailable | Self::ControlPlane)
+    }
+
     /// Returns the word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -108,6 +138,18 @@ impl RefusalCode {
             Self::ResolverOverride => "resolver-override",
             Self::Unresolved => "unresolved",
             Self::SpecialAddress => "special-address",
+            Self::ProductionAlias => "production-alias",
+            Self::ForeignService => "foreign-service",
+            Self::Certificate => "certificate",
+            Self::MarkerUnavailable => "marker-unavailable",
+            Self::MarkerMissing => "marker-missing",
+            Self::MarkerMismatch => "marker-mismatch",
+            Self::MarkerProduction => "marker-production",
+            Self::Guarded => "guarded",
+            Self::Forwarder => "forwarder",
+            Self::UnknownListener => "unknown-listener",
+            Self::ForeignListener => "foreign-listener",
+            Self::ProofLost => "proof-lost",
             Self::ForeignTrust => "foreign-trust",
         }
     }
@@ -271,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_code_is_the_same_word_everywhere() {
-        for code in [RefusalCode::NoPullRequest, RefusalCode::TwoSources, RefusalCode::NotAPreview] {
+        for code in [RefusalCode::NoPullRequest, RefusalCode::MarkerUnavailable, RefusalCode::NotAPreview] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

@@ -33,7 +33,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     }
     let agreed: Vec<&str> = DOMAINS
         .iter()
-        .filter(|domain| domain.layers.iter().all(|layer| case.proven.contains(layer)))
+        .filter(|domain| domain.layers.iter().all(|layer| case.has_proof_of(layer)))
         .map(|domain| domain.name)
         .collect();
     if agreed.len() >= NEEDED {

@@ -196,7 +196,8 @@ fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, outside: Outside<'_>) -> S
     let mut case = Case::open(inquiry, depth, outside);
     // Earlier layers are asked for what they find out, not for their consent.
     for layer in LAYERS.iter().take_while(|layer| !std::ptr::fn_addr_eq(layer.ask, ask)) {
-        let _ = (layer.ask)(&mut case);
+        let line = (layer.ask)(&mut case).line(layer.name);
+        case.lines.push(line);
     }
     ask(&mut case)
 }

@@ -32,6 +32,18 @@ pub(super) const REPORT_IT: &str = "this is a fault of cargo-loadgate: please re
 pub(super) struct Layer {
     pub(super) name: &'static str,
     pub(super) ask: fn(&mut Case<'_>) -> Statement,
+    pub(super) rhythm: Rhythm,
+}
+
+/// When a layer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// Before load: its facts cannot change.
+    Once,
+    /// Before load, and often while it runs.
+    Often,
+    /// Before load, and now and then while it runs: whom it asks counts questions.
+    Seldom,
 }
 
 /// What a layer says.
