@@ -18,6 +18,8 @@ mod documents;
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
 #[cfg(target_os = "linux")]
+mod local_listener;
+#[cfg(target_os = "linux")]
 mod name_server;
 #[cfg(target_os = "linux")]
 mod namespace;

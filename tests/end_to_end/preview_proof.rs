@@ -186,6 +186,7 @@ fn pull_request() -> PullRequest {
         base_sha: None,
         is_from_fork: false,
         deployment: None,
+        claims: vec![],
     }
 }
 
@@ -255,6 +256,28 @@ fn a_preview_whose_marker_says_production_is_refused() {
         assert_eq!(preview.clear().unwrap_err().code, code);
     }
     preview.stage.assert_production_heard_nothing();
+}
+
+#[test]
+fn a_preview_whose_certificate_nobody_vouches_for_is_refused_unasked() {
+    let Some(preview) = Preview::set() else { return };
+    preview.stage.configure("marker = \"required\"", SCENARIO);
+
+    let refusal = preview.clear().unwrap_err();
+
+    assert_eq!(refusal.code, RefusalCode::Certificate, "{refusal}");
+    assert!(!refusal.fact.contains("nonce"), "{refusal}");
+    assert_eq!(preview.stage.requests_to_preview(), 0);
+}
+
+#[test]
+fn a_preview_that_does_not_listen_is_refused() {
+    let Some(preview) = Preview::set() else { return };
+    preview.stage.namespace.zone().set(HOST, &[a("10.77.0.53")]);
+
+    let refusal = preview.clear().unwrap_err();
+
+    assert_eq!(refusal.code, RefusalCode::MarkerUnavailable, "{refusal}");
 }
 
 #[test]
@@ -390,6 +413,7 @@ fn the_documented_nginx_marker_counts_beside_the_forges_word() {
             environments: vec!["Preview".into()],
             state: "success".into(),
             creators: vec!["github-actions[bot]".into()],
+            reporters: vec!["github-actions[bot]".into()],
             urls: vec![PREVIEW_URL.into()],
             ..DeployedFacts::default()
         });
@@ -410,7 +434,7 @@ fn the_documented_javascript_signs_as_the_document_says() {
         documented("### Express", "```js")
     );
 
-    let output = std::process::Command::new(node)
+    let output = std::process::Command::new(node.join("node"))
         .args(["-e", &program])
         .envs([("LOADGATE_HOST", HOST), ("LOADGATE_COMMIT", HEAD_SHA), ("LOADGATE_MARKER_KEY", KEY)])
         .output()
