@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::ci::{self, Reading};
 use crate::config::{NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
-use crate::evidence::{Revoke, Rounds, Watch};
+use crate::evidence::{AskWorld, Revoke, Rounds, Watch};
 use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
 use crate::load::StopSignal;
 use crate::publish;
@@ -183,7 +183,7 @@ impl Subject {
         }
         let stop = stop.clone();
         let revoke: Revoke = Arc::new(move |reason| stop.revoke(reason));
-        let world = Arc::new(session.world());
+        let world: Arc<dyn AskWorld> = Arc::new(session.world());
         Watch::begin(cleared, &self.inquiry(session), &world, Rounds::default(), &revoke).map(Some).map_err(
             |error| {
                 Failure::incomplete(
