@@ -58,6 +58,17 @@ impl Judged {
     }
 }
 
+impl Judged {
+    /// Takes the verdict back because the guard took its yes back; a run that was cut short says so already.
+    pub(super) fn without_target(mut self, why: &str) -> Self {
+        if !self.record.measurement.is_partial() {
+            self.report.comparison = compare::invalidate(self.report.comparison, why.to_owned());
+        }
+        self.exit = Exit::CouldNotComplete;
+        self
+    }
+}
+
 impl Gate<'_> {
     /// Drives one scenario and judges it; a suspected regression is measured a second time.
     pub(super) fn judge(&self, scenario: &Scenario) -> Result<Judged, Failure> {

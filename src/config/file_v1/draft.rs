@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
+use crate::guard::MarkerPolicy;
 use crate::request::{Check, FeedOrder, Method};
 use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
@@ -22,6 +23,8 @@ pub struct TargetTable {
     pub networks: Vec<Located<IpNet>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
+    /// What previews say of themselves, and how much of it must be seen.
+    pub marker: MarkerPolicy,
 }
 
 #[derive(Debug, Default)]

@@ -36,7 +36,8 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] = &["preview", "production", "networks", "roots", "platform"];
+    pub(in crate::config) const TARGET: &[&str] =
+        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
     pub(in crate::config) const SCENARIO: &[&str] = &[
