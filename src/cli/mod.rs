@@ -4,6 +4,7 @@
 
 mod arguments;
 mod artefacts;
+mod base;
 mod baseline;
 mod console;
 mod demo;
@@ -12,6 +13,7 @@ mod explanation;
 mod failure;
 mod gate;
 mod git;
+mod joining;
 mod overrides;
 mod progress;
 mod publishing;

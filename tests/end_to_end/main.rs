@@ -14,6 +14,8 @@ mod command;
 mod demo;
 mod documents;
 #[cfg(target_os = "linux")]
+mod forge;
+#[cfg(target_os = "linux")]
 #[path = "../../src/github/double.rs"]
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
@@ -21,6 +23,8 @@ mod github_double;
 mod namespace;
 mod nginx;
 mod parts;
+#[cfg(target_os = "linux")]
+mod policy_of_base;
 #[cfg(target_os = "linux")]
 mod preview_comment;
 #[cfg(target_os = "linux")]

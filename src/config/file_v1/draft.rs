@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
+use crate::guard::PlatformKeys;
 use crate::request::Method;
 use crate::scenario::{Budget, Quantile, Rate, ScenarioName};
 use crate::verdict::FailOn;
@@ -21,10 +22,25 @@ pub struct TargetTable {
     pub production: Vec<Located<String>>,
     /// Private networks in which a preview may live.
     pub networks: Vec<Located<IpNet>>,
+    /// The platform that previews live on.
+    pub platform: Option<Located<PlatformTable>>,
+    /// The API of a forge of one's own.
+    pub forge: Option<Located<String>>,
+    /// The accounts and apps whose deployments count.
+    pub deployers: Vec<Located<String>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
     /// What previews say of themselves, and how much of it must be seen.
     pub marker: MarkerPolicy,
+}
+
+/// What `platform` says: a provider and what pins the project on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlatformTable {
+    /// The provider's name.
+    pub name: String,
+    /// What pins the project.
+    pub keys: PlatformKeys,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +55,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) out: Option<PathBuf>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct ServiceDraft {
     pub(in crate::config) build: Option<Vec<String>>,
     pub(in crate::config) run: Vec<String>,
