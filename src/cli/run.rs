@@ -29,6 +29,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
     let cleared = subject.clear(session)?;
+    subject.confirm(session, &cleared, &scenarios)?;
     let (machine, target_kind) = (Machine::read(), subject.kind(&settings));
     let fingerprint = |scenario| Fingerprint::of(scenario, &machine, &target_kind);
     let recalled = remember::recall(&settings, &scenarios.iter().map(fingerprint).collect::<Vec<_>>())?;
@@ -44,6 +45,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         commit: subject.commit(session),
         records: &recalled.records,
         threads: settings.threads,
+        ceilings: subject.ceilings(&settings),
         stop: &stop,
         display: &display,
     };

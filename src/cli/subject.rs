@@ -5,16 +5,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::confirmation;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
 use super::{base, joining};
 use crate::ci::{self, Reading};
-use crate::config::{NoService, ServiceChoice, Settings};
-use crate::context::CommitSha;
+use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
+use crate::context::{CommitSha, Context};
 use crate::evidence::{Revoke, Rounds, Watch};
 use crate::guard::{self, ClearedTarget, Depth, Inquiry, Refusal};
-use crate::load::StopSignal;
+use crate::load::{Ceilings, StopSignal};
 use crate::redact::harmless;
 use crate::scenario::Scenario;
 use crate::service::{self, BuildOutput, RunningService, ServiceError};
@@ -132,6 +133,26 @@ impl Subject {
         Ok(cleared)
     }
 
+    /// Lets a person at a desk confirm a run that goes beyond what anybody may send; a service that this run started
+    /// is proven to be its own.
+    pub(super) fn confirm(
+        &self,
+        session: &Session,
+        cleared: &ClearedTarget,
+        scenarios: &[Scenario],
+    ) -> Result<(), Failure> {
+        let forecast = Forecast::of(scenarios, None);
+        let is_beyond = match self.kind {
+            Kind::Service(_) => false,
+            Kind::Local(_) => forecast.is_long(),
+            Kind::Preview => forecast.is_heavy(),
+        };
+        if !is_beyond || !matches!(self.reading.context, Context::Desk) {
+            return Ok(());
+        }
+        confirmation::confirm(session, &cleared.origin().authority(), &forecast)
+    }
+
     /// Begins to watch the cleared target, so that the load ends when the guard takes its yes back.
     ///
     /// A service that this run started needs no watch: it can only end, and that is seen.
@@ -168,12 +189,21 @@ impl Subject {
         }
     }
 
-    /// Returns the scenarios, refusing those that a remote preview's limits do not permit.
+    /// Returns the scenarios, refusing those that the limits do not permit; on this machine only time is bounded.
     pub(super) fn permitted_scenarios(&self, settings: &Settings) -> Result<Vec<Scenario>, Failure> {
         if self.is_local() {
-            return Ok(settings.scenarios.clone());
+            let problems = config::check_time(settings);
+            return problems.or_ok(settings.scenarios.clone()).map_err(Failure::problems);
         }
         Ok(settings.clone().within_limits().map_err(Failure::problems)?.scenarios)
+    }
+
+    /// Returns what the run may send and receive in all; on this machine only time and memory are bounded.
+    pub(super) fn ceilings(&self, settings: &Settings) -> Ceilings {
+        if self.is_local() {
+            return Ceilings::default();
+        }
+        Ceilings::new(settings.limits.requests, settings.limits.bytes)
     }
 
     /// Returns the kind of target, as fingerprints have it.

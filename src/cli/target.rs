@@ -1,12 +1,12 @@
 //! `target`: shows how the target was derived and what each guard layer says. Sends no load.
 
 use super::arguments::TargetArguments;
-use super::explanation::explanation;
+use super::explanation::page;
 use super::failure::Failure;
 use super::overrides;
 use super::session::Session;
 use super::subject::Subject;
-use crate::config::{self, Overrides};
+use crate::config::{self, Forecast, Overrides, Settings};
 use crate::guard::{self, Depth, Receipt, ReceiptDecision};
 use crate::verdict::Exit;
 
@@ -34,12 +34,23 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     if arguments.json {
         print_json(session, &receipt)?;
     } else {
-        session.console.result(&explanation(&receipt));
+        session.console.result(&page(&receipt, &would_send(&subject, &settings)));
     }
     Ok(match receipt.decision {
         ReceiptDecision::Refused => Exit::Refused,
         ReceiptDecision::Allowed | ReceiptDecision::AllowedSoFar => Exit::Passed,
     })
+}
+
+/// Says what `run` would send, or why it would not.
+fn would_send(subject: &Subject, settings: &Settings) -> String {
+    match subject.permitted_scenarios(settings) {
+        Ok(scenarios) => Forecast::of(&scenarios, None).to_string(),
+        Err(failure) => {
+            let why = failure.told.first().map_or("", |told| told.message.as_str());
+            format!("nothing: {why}")
+        }
+    }
 }
 
 fn print_json(session: &Session, receipt: &Receipt) -> Result<(), Failure> {

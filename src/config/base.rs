@@ -84,7 +84,8 @@ fn bring_files<E>(
     directory: &Path,
 ) -> Result<(), BaseError<E>> {
     let roots = target.roots.iter_mut().map(|root| (&root.place, &mut root.value));
-    for (place, path) in roots {
+    let names = target.production_files.iter_mut().map(|file| (&file.place, &mut file.value.from));
+    for (place, path) in roots.chain(names) {
         if path.is_absolute() {
             continue;
         }
@@ -155,12 +156,14 @@ impl Settings {
     pub fn obey(&mut self, base: ReviewedPolicy) -> Vec<String> {
         let notes = self.differences(&base);
         let own_production = std::mem::take(&mut self.target.production);
+        let own_files = std::mem::take(&mut self.target.production_files);
         self.target = base.target;
         for name in own_production {
             if self.target.production.iter().all(|known| known.value != name.value) {
                 self.target.production.push(name);
             }
         }
+        self.target.production_files.extend(own_files);
         self.limits = self.limits.narrowed_to(&Limits::from_draft(&base.limits));
         // A first [service] is the pull request's own code on this machine, and so is what cargo would build.
         if let (Some(draft), None) = (base.service, self.local) {

@@ -7,9 +7,11 @@ mod base;
 mod cargo;
 mod file_v1;
 mod find;
+mod forecast;
 mod limits;
 mod policy;
 mod problem;
+mod production;
 mod scenarios;
 mod section;
 mod settings;
@@ -23,12 +25,14 @@ use crate::target::ServicePlan;
 
 pub use base::{BaseError, ReadBase, ReviewedPolicy, read_base};
 pub use cargo::NoService;
-pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, PlatformTable, TargetTable};
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, PlatformTable, ProductionFile, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
-pub use limits::{Limits, check_limits};
+pub use forecast::Forecast;
+pub use limits::{Limits, check_limits, check_time};
 pub use problem::{Located, Place, Problem, Problems};
+pub use production::production_hosts;
 pub use settings::{BaselineSettings, Overrides, ServiceChoice, Settings};
-pub use value::{parse_duration, parse_rate};
+pub use value::{parse_bytes, parse_duration, parse_rate};
 
 use base::Sections;
 use file_v1::{FileV1, ServiceDraft};
@@ -229,6 +233,9 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
     for path in &mut target.roots {
         path.value = root.join(&path.value);
+    }
+    for file in &mut target.production_files {
+        file.value.from = root.join(&file.value.from);
     }
     target
 }

@@ -7,6 +7,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::file_v1::TargetTable;
 use super::problem::{Located, Problem, Problems};
+use super::production::read_all;
 use crate::guard::{Platform, Policy, PolicyProblem, PreviewPattern, ProductionHost};
 
 /// A bundle of root certificates is smaller; a larger file is something else.
@@ -22,9 +23,12 @@ impl TargetTable {
         let platform = self.pinned_platform(&mut problems);
         let mut preview = taken(&self.preview, PreviewPattern::parse, &mut problems);
         preview.extend(platform.iter().flat_map(Platform::previews).cloned());
+        let mut production = taken(&self.production, ProductionHost::parse, &mut problems);
+        production.extend(read_all(&self.production_files, &mut problems));
         let policy = Policy {
             preview,
-            production: taken(&self.production, ProductionHost::parse, &mut problems),
+            production,
+            consent: self.consent.as_ref().map(|consent| consent.value.clone()),
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
             marker: self.marker,
@@ -140,8 +144,7 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Place;
-    use crate::config::file_v1::PlatformTable;
+    use crate::config::{Place, PlatformTable, ProductionFile};
 
     fn located<T>(value: T, line: usize) -> Located<T> {
         Located { value, place: Place { file: "loadgate.toml".into(), line, column: 1 } }
@@ -198,6 +201,25 @@ mod tests {
     fn an_empty_table_is_fit_for_loopback_only() {
         assert!(TargetTable::default().to_policy().is_ok());
         assert_eq!(TargetTable::default().to_policy_for_remote().unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn production_may_be_named_by_files_and_an_unreadable_file_is_a_located_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("CNAME");
+        let file = ProductionFile { from: from.clone(), key: None };
+        let table = TargetTable {
+            production: vec![],
+            production_files: vec![located(file, 7)],
+            ..table("pr-{pr}.preview.example.com", "")
+        };
+
+        let missing = table.to_policy_for_remote().unwrap_err();
+        std::fs::write(&from, "www.example.com\n").unwrap();
+        let policy = table.to_policy_for_remote().unwrap();
+
+        assert!(missing.to_string().contains("--> loadgate.toml:7"), "{missing}");
+        assert_eq!(policy.production[0].as_str(), "www.example.com");
     }
 
     #[test]

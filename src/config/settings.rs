@@ -85,7 +85,7 @@ pub struct Settings {
     pub service: ServiceChoice,
     /// The port of a service that already listens on loopback.
     pub local: Option<u16>,
-    /// The most load that a remote target may receive.
+    /// The most load that a target may receive.
     pub limits: Limits,
     /// What to run, in order; never empty.
     pub scenarios: Vec<Scenario>,

@@ -4,6 +4,7 @@
 //! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
+mod ceilings;
 mod closed_loop;
 mod codec;
 mod connection;
@@ -28,8 +29,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use self::ceilings::Ceilings;
 pub use self::stop::StopSignal;
 
+use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
 use self::pacer::{Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
@@ -48,10 +51,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const START_DELAY: Duration = Duration::from_millis(2);
 
 /// How a run uses this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DriveOptions {
     /// Worker threads; never more than connections are used.
     pub threads: NonZeroUsize,
+    /// What all scenarios of the run together may send and receive.
+    pub ceilings: Ceilings,
 }
 
 /// What a run is doing.
@@ -158,7 +163,18 @@ pub fn drive(
     });
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
     let assignments = assign(scenario, sources, options, &orders, window);
-    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))?;
+    let watch = || {
+        if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
+            stop.stop(Ending::Exhausted(why));
+        }
+    };
+    watch();
+    let shares = run_workers(&assignments, &stop, || {
+        watch();
+        progress(observe(&window, &assignments));
+    });
+    options.ceilings.use_up(traffic(&assignments));
+    let shares = shares?;
     Ok(measurement(scenario, &window, &orders, shares))
 }
 
@@ -222,6 +238,14 @@ fn run_workers(
             }
         }
     })
+}
+
+/// Returns what all workers have published of what went to and fro.
+fn traffic(assignments: &[Assignment<'_>]) -> Traffic {
+    let sum = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
+    };
+    Traffic { requests: sum(|published| &published.sent), bytes: sum(|published| &published.traffic) }
 }
 
 fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {

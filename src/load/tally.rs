@@ -24,6 +24,8 @@ pub(crate) struct Published {
     pub(crate) answered: AtomicU64,
     /// Requests since the start that count as errors.
     pub(crate) errors: AtomicU64,
+    /// Requests sent since the start, whatever became of them.
+    pub(crate) sent: AtomicU64,
     /// Bytes sent and received since the start, without those of TLS.
     pub(crate) traffic: AtomicU64,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Tally {
     published: Arc<Published>,
     answered: u64,
     errors: u64,
+    sent: u64,
     traffic: u64,
 }
 
@@ -102,6 +105,7 @@ impl Tally {
             published,
             answered: 0,
             errors: 0,
+            sent: 0,
             traffic: 0,
         }
     }
@@ -152,6 +156,12 @@ impl Tally {
             round.lagged.latency.saturating_record_n(lasted, count);
             self.count_by_kind(class, endpoint, Some(lasted), count);
         }
+    }
+
+    /// Notes requests that leave.
+    pub(crate) fn note_sent(&mut self, count: u64) {
+        self.sent += count;
+        self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
     /// Notes bytes that went to and fro.

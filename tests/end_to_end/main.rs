@@ -12,6 +12,7 @@ mod bad_input;
 mod baseline;
 mod command;
 mod demo;
+mod doctor;
 mod documents;
 #[cfg(target_os = "linux")]
 mod forge;

@@ -20,6 +20,10 @@ pub struct TargetTable {
     pub preview: Vec<Located<String>>,
     /// Hosts that are never loaded.
     pub production: Vec<Located<String>>,
+    /// Files that infrastructure code wrote and that name further hosts which are never loaded.
+    pub production_files: Vec<Located<ProductionFile>>,
+    /// What the hosting platform said to the announced load test: the number of a ticket, or where it is written.
+    pub consent: Option<Located<String>>,
     /// Private networks in which a preview may live.
     pub networks: Vec<Located<IpNet>>,
     /// The platform that previews live on.
@@ -41,6 +45,15 @@ pub struct PlatformTable {
     pub name: String,
     /// What pins the project.
     pub keys: PlatformKeys,
+}
+
+/// A file that names production hosts, and where in it they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductionFile {
+    /// The file; relative to the directory of the configuration until that is known.
+    pub from: PathBuf,
+    /// The path of keys to the names, joined by dots; the kind of file has a default.
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +83,8 @@ pub(in crate::config) struct LimitsDraft {
     pub(in crate::config) rate: Option<Rate>,
     pub(in crate::config) connections: Option<NonZeroU32>,
     pub(in crate::config) duration: Option<Duration>,
+    pub(in crate::config) requests: Option<u64>,
+    pub(in crate::config) bytes: Option<u64>,
 }
 
 #[derive(Debug)]

@@ -17,13 +17,13 @@ use toml_edit::TableLike;
 
 use super::problem::{Problem, Problems};
 use super::section::{Reader, Section};
-use super::value::quoted;
+use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
     BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
 };
-pub use draft::{PlatformTable, TargetTable};
+pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
@@ -42,12 +42,14 @@ pub(super) mod keys {
         "marker",
         "marker-header",
         "platform",
+        "consent",
         "forge",
         "deployers",
     ];
     pub(in crate::config) const PLATFORM: &[&str] = &["name", "project", "scope", "region", "zone"];
+    pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
-    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
+    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
     pub(in crate::config) const SCENARIO: &[&str] =
         &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
     pub(in crate::config) const PROFILE: &[&str] =
@@ -122,6 +124,10 @@ fn read_limits(top: &Section<'_>) -> LimitsDraft {
         rate: read_rate(&section),
         connections: read_connections(&section),
         duration: section.duration("duration", SHORTEST_DURATION).map(|duration| duration.value),
+        requests: section.count("requests", 1..=u32::MAX).map(|count| count.value.into()),
+        bytes: section
+            .parsed("bytes", "write an amount of data in quotes, such as \"64MiB\" or \"1GB\"", parse_bytes)
+            .map(|bytes| bytes.value),
     }
 }
 
@@ -343,6 +349,7 @@ mod tests {
             ("/properties", keys::FILE),
             ("/$defs/target/properties", keys::TARGET),
             ("/$defs/platform/properties", keys::PLATFORM),
+            ("/$defs/production-file/properties", keys::PRODUCTION_FILE),
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),

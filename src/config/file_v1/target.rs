@@ -4,23 +4,30 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use toml_edit::Value;
 use url::{Host, Url};
 
-use super::draft::{PlatformTable, TargetTable};
+use super::draft::{PlatformTable, ProductionFile, TargetTable};
 use super::keys;
 use crate::config::problem::Located;
 use crate::config::section::Section;
 use crate::config::value::quoted;
 use crate::guard::{MarkerPolicy, PlatformKeys, Provider};
 
+/// Longer than any ticket's number or address.
+const MAX_CONSENT_CHARS: usize = 200;
+
 pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     let Some(section) = top.table("target", keys::TARGET) else {
         return TargetTable::default();
     };
     let networks = section.texts("networks").unwrap_or_default();
+    let (production, production_files) = read_production(&section);
     TargetTable {
         preview: section.texts("preview").unwrap_or_default(),
-        production: section.texts("production").unwrap_or_default(),
+        production,
+        production_files,
+        consent: read_consent(&section),
         platform: read_platform(&section),
         forge: section.parsed(
             "forge",
@@ -40,6 +47,66 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
             is_on_every_answer: read_requirement(&section, "marker-header"),
         },
     }
+}
+
+/// Reads host names and `{ from = "FILE", key = "…" }`, in any order.
+fn read_production(section: &Section<'_>) -> (Vec<Located<String>>, Vec<Located<ProductionFile>>) {
+    let (mut names, mut files) = (Vec::new(), Vec::new());
+    let Some(found) = section.item("production") else { return (names, files) };
+    let Some(array) = found.value.as_array() else {
+        let expected = "an array of host names, such as [\"example.com\", { from = \"CNAME\" }]";
+        let _: Option<()> = section.wrong_type("production", &found, expected);
+        return (names, files);
+    };
+    for value in array {
+        let place = section.reader.place(value.span());
+        match value {
+            Value::String(text) => names.push(Located { value: text.value().clone(), place }),
+            Value::InlineTable(table) => {
+                let inner =
+                    Section::open(section.reader, table, place, "`production`", keys::PRODUCTION_FILE);
+                files.extend(read_production_file(&inner));
+            }
+            _ => section.reader.report(
+                &place,
+                format!("`production` holds {}, expected host names", value.type_name()),
+                "write a host name in quotes, or a file as { from = \"CNAME\" }",
+            ),
+        }
+    }
+    (names, files)
+}
+
+fn read_production_file(section: &Section<'_>) -> Option<Located<ProductionFile>> {
+    let key = section.text("key").map(|key| key.value);
+    let Some(from) = section.item("from").and_then(|_| section.text("from")) else {
+        if section.item("from").is_none() {
+            let help = "name a file that infrastructure code wrote, such as { from = \"CNAME\" }";
+            section.reader.report(&section.place, "a file of production names has no `from`", help);
+        }
+        return None;
+    };
+    Some(from.map(|from| ProductionFile { from: PathBuf::from(from), key }))
+}
+
+fn read_consent(section: &Section<'_>) -> Option<Located<String>> {
+    let text = section.text("consent")?;
+    let length = text.value.chars().count();
+    let is_sentence = !text.value.trim().is_empty()
+        && length <= MAX_CONSENT_CHARS
+        && !text.value.chars().any(char::is_control);
+    if is_sentence {
+        return Some(text);
+    }
+    section.reader.report(
+        &text.place,
+        "`consent` names no ticket",
+        format!(
+            "write where the platform's answer can be found, such as the number of the ticket, in at most \
+             {MAX_CONSENT_CHARS} characters"
+        ),
+    );
+    None
 }
 
 fn read_requirement(section: &Section<'_>, key: &str) -> bool {
