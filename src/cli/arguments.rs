@@ -40,6 +40,8 @@ pub(super) enum Command {
     Demo(DemoArguments),
     /// Show how the target was derived and what each guard layer says; sends no load
     Target(TargetArguments),
+    /// Check the set-up and say what to mend; sends no load
+    Doctor(DoctorArguments),
     /// List, show, promote or prune stored measurements
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -201,6 +203,24 @@ pub(super) struct TargetArguments {
     pub(super) offline: bool,
 
     /// Print the receipt as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    pub(super) project: ProjectArguments,
+
+    /// Ask each production host of the policy for its marker: one GET each, which production should not answer
+    #[arg(long)]
+    pub(super) ask_production: bool,
+
+    /// Print the findings as JSON
     #[arg(long)]
     pub(super) json: bool,
 

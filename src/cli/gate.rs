@@ -10,7 +10,7 @@ use crate::clock;
 use crate::compare::{self, Comparison, History, Mode};
 use crate::context::CommitSha;
 use crate::guard::ClearedTarget;
-use crate::load::{self, DriveOptions, StopSignal};
+use crate::load::{self, Ceilings, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::request::Mix;
@@ -31,6 +31,8 @@ pub(super) struct Gate<'a> {
     /// What is remembered of earlier runs.
     pub(super) records: &'a [Record],
     pub(super) threads: NonZeroUsize,
+    /// What all scenarios together may send and receive.
+    pub(super) ceilings: Ceilings,
     /// Ends every run, whatever the reason.
     pub(super) stop: &'a StopSignal,
     pub(super) display: &'a Display<'a>,
@@ -94,7 +96,7 @@ impl Gate<'_> {
 
     /// Drives one scenario, showing progress under a label.
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
-        let options = DriveOptions { threads: self.threads };
+        let options = DriveOptions { threads: self.threads, ceilings: self.ceilings.clone() };
         let drawn = self.display.begin(label);
         let sources = Mix::new(&scenario.requests, &self.target.origin().authority(), fastrand::u64(..));
         load::drive(self.target, scenario, &sources, &options, self.stop, &|progress| drawn.show(&progress))

@@ -3,13 +3,16 @@
 //! It decides what the user wants, not what is allowed: `guard` judges targets, [`check_limits`] the amount of load.
 //! `find` finds the file, `file_v1` knows its keys, `scenarios` fills in defaults and flags, `cargo` asks cargo.
 
+mod base;
 mod cargo;
 mod feed;
 mod file_v1;
 mod find;
+mod forecast;
 mod limits;
 mod policy;
 mod problem;
+mod production;
 mod requests;
 mod scenarios;
 mod section;
@@ -22,14 +25,18 @@ use std::path::{Path, PathBuf};
 use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
+pub use base::{BaseError, ReadBase, ReviewedPolicy, read_base};
 pub use cargo::NoService;
-pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, TargetTable};
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, PlatformTable, ProductionFile, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
-pub use limits::{Limits, check_limits};
+pub use forecast::Forecast;
+pub use limits::{Limits, check_limits, check_time};
 pub use problem::{Located, Place, Problem, Problems};
+pub use production::production_hosts;
 pub use settings::{BaselineSettings, Overrides, ServiceChoice, Settings};
-pub use value::{parse_duration, parse_rate};
+pub use value::{parse_bytes, parse_duration, parse_rate};
 
+use base::Sections;
 use file_v1::{FileV1, ServiceDraft};
 use find::Found;
 
@@ -49,7 +56,7 @@ const DEFAULT_BASELINES: &str = "baselines";
 pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Problems> {
     let start = start_dir(current_dir, overrides)?;
     let (found, metadata) = find_for_package(&start, overrides)?;
-    let (file, mut problems) = read_file(current_dir, &found)?;
+    let (file, sections, mut problems) = read_file(current_dir, &found)?;
     let limits = Limits::from_draft(&file.limits);
     let out = match (&overrides.out, &file.out) {
         (Some(flag), _) => current_dir.join(flag),
@@ -86,6 +93,7 @@ pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Probl
         out,
         threads: overrides.threads.or(threads).unwrap_or(DEFAULT_THREADS),
         notes,
+        sections,
         root: found.root,
     })
 }
@@ -106,31 +114,6 @@ pub fn built_in(text: &str) -> Result<Vec<Scenario>, Problems> {
             Err(problems)
         }
     }
-}
-
-/// The part of a configuration that a pull request must not decide for itself.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ReviewedPolicy {
-    /// What `[target]` says.
-    pub target: TargetTable,
-    /// What `[limits]` says.
-    pub limits: Limits,
-}
-
-/// Reads `[target]` and `[limits]` from another version of the configuration, such as the merge base's.
-///
-/// Problems in other sections are not heard: a pull request must be able to mend them. Paths of `roots` stay as
-/// they are written.
-pub fn read_policy(source: &ConfigSource, text: &str) -> Result<ReviewedPolicy, Problems> {
-    let Some(path) = source.path() else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let document = file_v1::parse_toml(path, text)?;
-    let Some(table) = config_table(document.as_table(), source) else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let (target, limits, problems) = file_v1::read_policy(path, text, table);
-    problems.or_ok(ReviewedPolicy { target, limits: Limits::from_draft(&limits) })
 }
 
 fn start_dir(current_dir: &Path, overrides: &Overrides) -> Result<PathBuf, Problem> {
@@ -176,14 +159,17 @@ fn config_table<'t>(
     }
 }
 
-fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Problems), Problems> {
+fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Sections, Problems), Problems> {
     let Some(path) = found.source.path() else {
-        return Ok((FileV1::default(), Problems::default()));
+        return Ok((FileV1::default(), Sections::default(), Problems::default()));
     };
     let shown = path.strip_prefix(current_dir).unwrap_or(path);
     let document = file_v1::parse_toml(shown, &found.text)?;
     match config_table(document.as_table(), &found.source) {
-        Some(table) => Ok(file_v1::read(shown, &found.text, table)),
+        Some(table) => {
+            let (file, problems) = file_v1::read(shown, &found.text, table);
+            Ok((file, base::sections_of(table), problems))
+        }
         None => Err(Problem::nowhere(format!("{} is not a table", found.source), "make it a table").into()),
     }
 }
@@ -249,6 +235,9 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
     for path in &mut target.roots {
         path.value = root.join(&path.value);
+    }
+    for file in &mut target.production_files {
+        file.value.from = root.join(&file.value.from);
     }
     target
 }
@@ -488,22 +477,5 @@ mod tests {
 
         assert_eq!(settings.limits.rate, rate(5.0));
         assert!(problems.to_string().starts_with("error: --manifest-path none/Cargo.toml: "));
-    }
-
-    #[test]
-    fn the_policy_of_another_version_is_read_alone() {
-        let source = ConfigSource::File("loadgate.toml".into());
-        let text =
-            "unknown = 1\n[target]\nproduction = [\"example.com\"]\n[limits]\nrate = 7\n[[scenario]]\n";
-
-        let policy = read_policy(&source, text).unwrap();
-
-        assert_eq!(
-            (policy.limits.rate, policy.target.production[0].value.as_str()),
-            (rate(7.0), "example.com")
-        );
-        assert!(read_policy(&source, "[limits]\nrate = 0\n").is_err());
-        assert!(read_policy(&source, "[limits]\nrates = 5\n").is_err());
-        assert_eq!(read_policy(&ConfigSource::Defaults, "").unwrap(), ReviewedPolicy::default());
     }
 }

@@ -203,6 +203,7 @@ impl Crew {
     /// Notes that a line's requests leave, and when that should have been.
     pub(crate) fn send_off(&self, line: usize, intended_at: Instant, endpoint: Endpoint, awaited: u32) {
         self.in_flight[line].set(Some(Ticket { intended_at, endpoint, awaited, is_sent: true }));
+        self.count(|tally| tally.note_sent(awaited.into()));
     }
 
     /// Notes that one of several answers came.

@@ -5,6 +5,7 @@
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
 mod breaker;
+mod ceilings;
 mod closed_loop;
 mod codec;
 mod connection;
@@ -31,9 +32,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use self::ceilings::Ceilings;
 pub use self::stop::StopSignal;
 
 use self::breaker::{Counts, Watch};
+use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
 use self::hold::Hold;
 use self::pacer::{Part, Window, bounded};
@@ -53,10 +56,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const START_DELAY: Duration = Duration::from_millis(2);
 
 /// How a run uses this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DriveOptions {
     /// Worker threads; never more than connections are used.
     pub threads: NonZeroUsize,
+    /// What all scenarios of the run together may send and receive.
+    pub ceilings: Ceilings,
 }
 
 /// What a run is doing.
@@ -166,13 +171,21 @@ pub fn drive(
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
     let assignments = assign(scenario, sources, options, &orders, window);
     let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let look = || {
+        if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
+            stop.stop(Ending::Exhausted(why));
+        }
+    };
+    look();
     let shares = run_workers(&assignments, &stop, || {
-        let seen = observe(&window, &assignments);
+        look();
         if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
             stop.stop(Ending::Unhealthy(why));
         }
-        progress(seen);
-    })?;
+        progress(observe(&window, &assignments));
+    });
+    options.ceilings.use_up(traffic(&assignments));
+    let shares = shares?;
     Ok(measurement(scenario, &window, &orders, shares))
 }
 
@@ -236,6 +249,14 @@ fn run_workers(
             }
         }
     })
+}
+
+/// Returns what all workers have published of what went to and fro.
+fn traffic(assignments: &[Assignment<'_>]) -> Traffic {
+    let sum = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
+    };
+    Traffic { requests: sum(|published| &published.sent), bytes: sum(|published| &published.traffic) }
 }
 
 fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {

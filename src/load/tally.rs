@@ -31,6 +31,8 @@ pub(crate) struct Published {
     pub(crate) settled: AtomicU64,
     /// Those of them that count as errors.
     pub(crate) failed: AtomicU64,
+    /// Requests sent since the start, whatever became of them.
+    pub(crate) sent: AtomicU64,
     /// Bytes sent and received since the start, without those of TLS.
     pub(crate) traffic: AtomicU64,
     /// Answers since the start that took longer than the breaker allows.
@@ -65,6 +67,7 @@ pub(crate) struct Tally {
     errors: u64,
     settled: u64,
     failed: u64,
+    sent: u64,
     traffic: u64,
     /// The latency in nanoseconds from which an answer counts as slow.
     slow_from: u64,
@@ -121,6 +124,7 @@ impl Tally {
             errors: 0,
             settled: 0,
             failed: 0,
+            sent: 0,
             traffic: 0,
             slow_from: u64::MAX,
             slow: 0,
@@ -198,6 +202,12 @@ impl Tally {
                 seen.saturating_record(nanos);
             }
         });
+    }
+
+    /// Notes requests that leave.
+    pub(crate) fn note_sent(&mut self, count: u64) {
+        self.sent += count;
+        self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
     /// Notes bytes that went to and fro.

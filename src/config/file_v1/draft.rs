@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
+use crate::guard::PlatformKeys;
 use crate::request::{Check, FeedOrder, Method};
 use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
@@ -19,12 +20,40 @@ pub struct TargetTable {
     pub preview: Vec<Located<String>>,
     /// Hosts that are never loaded.
     pub production: Vec<Located<String>>,
+    /// Files that infrastructure code wrote and that name further hosts which are never loaded.
+    pub production_files: Vec<Located<ProductionFile>>,
+    /// What the hosting platform said to the announced load test: the number of a ticket, or where it is written.
+    pub consent: Option<Located<String>>,
     /// Private networks in which a preview may live.
     pub networks: Vec<Located<IpNet>>,
+    /// The platform that previews live on.
+    pub platform: Option<Located<PlatformTable>>,
+    /// The API of a forge of one's own.
+    pub forge: Option<Located<String>>,
+    /// The accounts and apps whose deployments count.
+    pub deployers: Vec<Located<String>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
     /// What previews say of themselves, and how much of it must be seen.
     pub marker: MarkerPolicy,
+}
+
+/// What `platform` says: a provider and what pins the project on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlatformTable {
+    /// The provider's name.
+    pub name: String,
+    /// What pins the project.
+    pub keys: PlatformKeys,
+}
+
+/// A file that names production hosts, and where in it they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductionFile {
+    /// The file; relative to the directory of the configuration until that is known.
+    pub from: PathBuf,
+    /// The path of keys to the names, joined by dots; the kind of file has a default.
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +68,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) out: Option<PathBuf>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct ServiceDraft {
     pub(in crate::config) build: Option<Vec<String>>,
     pub(in crate::config) run: Vec<String>,
@@ -54,6 +83,8 @@ pub(in crate::config) struct LimitsDraft {
     pub(in crate::config) rate: Option<Rate>,
     pub(in crate::config) connections: Option<NonZeroU32>,
     pub(in crate::config) duration: Option<Duration>,
+    pub(in crate::config) requests: Option<u64>,
+    pub(in crate::config) bytes: Option<u64>,
 }
 
 #[derive(Debug)]

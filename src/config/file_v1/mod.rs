@@ -18,14 +18,14 @@ use toml_edit::TableLike;
 
 use super::problem::{Problem, Problems};
 use super::section::{Reader, Section};
-use super::value::quoted;
+use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
-pub use draft::TargetTable;
 pub(super) use draft::{
     BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
     ServiceDraft,
 };
+pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
@@ -36,10 +36,22 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] =
-        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform"];
+    pub(in crate::config) const TARGET: &[&str] = &[
+        "preview",
+        "production",
+        "networks",
+        "roots",
+        "marker",
+        "marker-header",
+        "platform",
+        "consent",
+        "forge",
+        "deployers",
+    ];
+    pub(in crate::config) const PLATFORM: &[&str] = &["name", "project", "scope", "region", "zone"];
+    pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
-    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
+    pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
     pub(in crate::config) const SCENARIO: &[&str] = &[
         "name",
         "path",
@@ -115,19 +127,20 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
     (draft, reader.into_problems())
 }
 
-/// Reads `[target]` and `[limits]` alone: the part that a pull request must not decide for itself.
+/// Reads `[target]`, `[limits]` and `[service]` alone: the part that a pull request must not decide for itself.
 pub(super) fn read_policy(
     file: &Path,
     text: &str,
     table: &dyn TableLike,
-) -> (TargetTable, LimitsDraft, Problems) {
+) -> (TargetTable, LimitsDraft, Option<ServiceDraft>, Problems) {
     let unheard = Reader::new(file, text);
     let reader = Reader::new(file, text);
     let top = Section::open(&unheard, table, reader.place(None), "the configuration", keys::FILE)
         .with_reader(&reader);
     let (target, limits) = (read_target(&top), read_limits(&top));
+    let service = top.table("service", keys::SERVICE).and_then(|section| read_service(&section));
     drop(top);
-    (target, limits, reader.into_problems())
+    (target, limits, service, reader.into_problems())
 }
 
 fn read_limits(top: &Section<'_>) -> LimitsDraft {
@@ -138,6 +151,10 @@ fn read_limits(top: &Section<'_>) -> LimitsDraft {
         rate: read_rate(&section),
         connections: read_connections(&section),
         duration: section.duration("duration", SHORTEST_DURATION).map(|duration| duration.value),
+        requests: section.count("requests", 1..=u32::MAX).map(|count| count.value.into()),
+        bytes: section
+            .parsed("bytes", "write an amount of data in quotes, such as \"64MiB\" or \"1GB\"", parse_bytes)
+            .map(|bytes| bytes.value),
     }
 }
 
@@ -194,6 +211,8 @@ mod tests {
 
         let scenarios = draft.scenarios.unwrap();
         assert_eq!(draft.target.preview[0].value, "pr-{pr}.preview.example.com");
+        let platform = draft.target.platform.unwrap().value;
+        assert_eq!((platform.name.as_str(), platform.keys.scope.as_deref()), ("vercel", Some("acme")));
         assert_eq!(draft.target.networks[0].value.to_string(), "10.20.0.0/16");
         assert_eq!(draft.service.unwrap().run, ["target/release/shop"]);
         assert_eq!(scenarios[0].profile.rate, Rate::per_second(100.0).ok());
@@ -252,10 +271,11 @@ mod tests {
     #[test]
     fn a_wrong_target_or_service_gets_its_own_answer() {
         assert_answers(&[
-            (
-                "[target]\nplatform = { name = \"vercel\" }",
-                "`platform` is not supported yet; use preview patterns",
-            ),
+            ("[target]\nplatform = { project = \"shop\" }", "`platform` has no `name`"),
+            ("[target]\nplatform = \"vercel\"", "`platform` in [target] is a string"),
+            ("[target]\nplatform = { name = \"vercel\", team = \"a\" }", "unknown key `team` in [platform]"),
+            ("[target]\nforge = \"http://github.example.com\"", "`forge`: it is not https"),
+            ("[target]\nforge = \"https://user@github.example.com\"", "`forge`: it holds more than"),
             ("[target]\nnetworks = [\"10.0.0.1\"]", "help: for this one address write \"10.0.0.1/32\""),
             ("[target]\nnetworks = [\"10.0.0.1/8\"]", "help: write 10.0.0.0/8"),
             ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
@@ -356,6 +376,8 @@ mod tests {
         let sections = [
             ("/properties", keys::FILE),
             ("/$defs/target/properties", keys::TARGET),
+            ("/$defs/platform/properties", keys::PLATFORM),
+            ("/$defs/production-file/properties", keys::PRODUCTION_FILE),
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),

@@ -3,6 +3,7 @@
 //! A server here is a closure that is given every accepted connection on a thread of its own.
 
 mod awkward;
+mod ceilings;
 mod hostile;
 mod loops;
 mod mixed;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{DriveOptions, LoadError, Progress, StopSignal, drive};
+use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Mix, Request};
@@ -106,7 +107,7 @@ fn local(address: SocketAddr) -> ClearedTarget {
 }
 
 fn options(threads: usize) -> DriveOptions {
-    DriveOptions { threads: NonZeroUsize::new(threads).unwrap() }
+    DriveOptions { threads: NonZeroUsize::new(threads).unwrap(), ceilings: Ceilings::default() }
 }
 
 /// Returns a signal that nobody gives.
