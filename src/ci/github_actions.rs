@@ -13,15 +13,25 @@ use crate::context::{
 };
 use crate::target::{Candidate, Source};
 
-const SYSTEM: &str = "GitHub Actions";
+/// The name of the system whose payloads these are.
+pub(super) const SYSTEM: &str = "GitHub Actions";
 
-pub(super) fn read(environment: &Environment) -> Result<Reading, CiError> {
+/// Reads a job of GitHub Actions, or of a system that hands its jobs the same variables and payload.
+pub(super) fn read(
+    environment: &Environment,
+    system: &'static str,
+    forge: Forge,
+) -> Result<Reading, CiError> {
     let event = environment.required("GITHUB_EVENT_NAME")?;
     let mut reading = match event {
         "pull_request" => read_pull_request(environment)?,
         "deployment_status" => read_deployment_status(environment)?,
-        other => Reading::of(Context::OtherCi { system: SYSTEM.into(), event: other.to_owned() }),
+        other => Reading::of(Context::OtherCi { system: system.into(), event: other.to_owned() }),
     };
+    if let Context::PullRequest(pull_request) = &mut reading.context {
+        pull_request.system = system.to_owned();
+        pull_request.forge = forge;
+    }
     reading.run_url = run_url(environment);
     Ok(reading)
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod artefacts;
+mod base;
 mod baseline;
 mod confirmation;
 mod console;
@@ -14,6 +15,7 @@ mod explanation;
 mod failure;
 mod gate;
 mod git;
+mod joining;
 mod overrides;
 mod progress;
 mod publishing;

@@ -14,6 +14,7 @@ use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::evidence::Watch;
+use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
@@ -21,8 +22,8 @@ use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
-    let settings = configure(session, arguments)?;
-    let mut subject = Subject::choose(session, &settings)?;
+    let mut settings = configure(session, arguments)?;
+    let mut subject = Subject::choose(session, &mut settings, Depth::Online)?;
     let scenarios = subject.permitted_scenarios(&settings)?;
     // Before any load: a run whose reports have no place would be measured for nothing.
     artefacts::make_directory(&settings.out)?;

@@ -9,13 +9,13 @@ use super::confirmation;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
+use super::{base, joining};
 use crate::ci::{self, Reading};
 use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
-use crate::context::{CommitSha, Context, JoinedPullRequest};
-use crate::evidence::{Revoke, Rounds, Watch};
-use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
+use crate::context::{CommitSha, Context};
+use crate::evidence::{AskWorld, Revoke, Rounds, Watch};
+use crate::guard::{self, ClearedTarget, Depth, Inquiry, Refusal};
 use crate::load::{Ceilings, StopSignal};
-use crate::publish;
 use crate::redact::harmless;
 use crate::scenario::Scenario;
 use crate::service::{self, BuildOutput, RunningService, ServiceError};
@@ -43,10 +43,17 @@ enum Kind {
 }
 
 impl Subject {
-    /// Chooses what the run is about.
-    pub(super) fn choose(session: &Session, settings: &Settings) -> Result<Self, Failure> {
-        let reading =
+    /// Chooses what the run is about, under the policy of the base branch.
+    ///
+    /// Offline neither the pull request of a deployment nor a base branch that is not checked out is looked for.
+    pub(super) fn choose(session: &Session, settings: &mut Settings, depth: Depth) -> Result<Self, Failure> {
+        let mut reading =
             ci::read(&session.environment).map_err(|error| Failure::usage(chain(&error), error.help()))?;
+        if depth == Depth::Online && settings.local.is_none() && !reading.candidates.is_empty() {
+            joining::find_pull_request(session, &mut reading);
+        }
+        // The policy may point to files that live as long as this.
+        let base = base::obey(session, settings, &mut reading, depth)?;
         let kind = match (settings.local, reading.candidates.is_empty(), &settings.service) {
             (Some(port), ..) => Kind::Local(port),
             (None, false, _) => Kind::Preview,
@@ -62,6 +69,9 @@ impl Subject {
             Kind::Service(_) | Kind::Local(_) => settings.target.to_policy(),
         }
         .map_err(Failure::problems)?;
+        let policy = guard::Policy { review: base.review, ..policy };
+        // The policy has read the files it names.
+        drop(base.files);
         let candidates = match kind {
             Kind::Preview => reading.candidates.clone(),
             Kind::Service(_) => Vec::new(),
@@ -82,13 +92,10 @@ impl Subject {
         matches!(self.kind, Kind::Service(_))
     }
 
-    /// Makes the target ready to be asked: starts the service, or finds the pull request of a deployment.
+    /// Makes the target ready to be asked: starts the service, or finds who listens.
     pub(super) fn prepare(&mut self, session: &Session) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Preview => {
-                self.find_pull_request(session);
-                Ok(())
-            }
+            Kind::Preview => Ok(()),
             Kind::Local(port) => {
                 let listener = service::check_loopback_listener(*port).map_err(|error| incomplete(&error))?;
                 self.candidates = vec![Candidate::on_loopback(Source::Local, listener)];
@@ -115,50 +122,6 @@ impl Subject {
         self.candidates = vec![Candidate::on_loopback(Source::Service, address)];
         self.running = Some(running);
         Ok(())
-    }
-
-    /// A `deployment_status` payload does not name its pull request; the forge knows it by the deployed commit.
-    ///
-    /// The guard refuses a deployment without a pull request, so what fails here is only said.
-    pub(super) fn find_pull_request(&mut self, session: &Session) {
-        let Some(pull_request) = self.reading.context.pull_request() else { return };
-        if pull_request.number.is_some() {
-            return;
-        }
-        let Some(token) = session.forge_token() else {
-            session.console.warning(
-                "there is no GITHUB_TOKEN in the environment to find the deployment's pull request with",
-            );
-            return;
-        };
-        let api_url = session.api_url();
-        let (repository, head) = (&pull_request.repository, &pull_request.head_sha);
-        match publish::pull_requests_of(api_url, &token, repository, head, &session.cancel) {
-            Ok(found) => {
-                let mut open = found.into_iter().filter(|one| one.is_open);
-                match (open.next(), open.next()) {
-                    (Some(only), None) => {
-                        let context = std::mem::replace(&mut self.reading.context, Context::Desk);
-                        self.reading.context = context.joined_to(JoinedPullRequest {
-                            number: only.number,
-                            head_branch: only.head_branch,
-                            base_branch: only.base_branch,
-                            is_from_fork: only.is_from_fork,
-                        });
-                    }
-                    (None, _) => session.console.warning("no open pull request has the deployed commit"),
-                    (Some(_), Some(_)) => {
-                        session.console.warning("several open pull requests have the deployed commit");
-                    }
-                }
-            }
-            Err(error) => {
-                session
-                    .console
-                    .warning(&format!("cannot find the deployment's pull request: {}", chain(&error)));
-                session.console.help(&error.help());
-            }
-        }
     }
 
     /// Asks the guard; only its yes can be loaded.
@@ -204,7 +167,7 @@ impl Subject {
         }
         let stop = stop.clone();
         let revoke: Revoke = Arc::new(move |reason| stop.revoke(reason));
-        let world = Arc::new(session.world());
+        let world: Arc<dyn AskWorld> = Arc::new(session.world());
         Watch::begin(cleared, &self.inquiry(session), &world, Rounds::default(), &revoke).map(Some).map_err(
             |error| {
                 Failure::incomplete(

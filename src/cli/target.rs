@@ -13,8 +13,9 @@ use crate::verdict::Exit;
 /// Explains the target and returns whether it would be loaded.
 pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<Exit, Failure> {
     let typed = Overrides { local: arguments.local, ..overrides::of_project(&arguments.project) };
-    let settings = config::load(&session.current_directory, &typed).map_err(Failure::problems)?;
-    let mut subject = Subject::choose(session, &settings)?;
+    let mut settings = config::load(&session.current_directory, &typed).map_err(Failure::problems)?;
+    let depth = if arguments.offline { Depth::Offline } else { Depth::Online };
+    let subject = Subject::choose(session, &mut settings, depth)?;
     for warning in &subject.reading.warnings {
         session.console.warning(warning);
     }
@@ -28,10 +29,6 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
              there is no remote target to clear.",
         );
         return Ok(Exit::Passed);
-    }
-    let depth = if arguments.offline { Depth::Offline } else { Depth::Online };
-    if depth == Depth::Online {
-        subject.find_pull_request(session);
     }
     let receipt = guard::examine(&subject.inquiry(session), depth, &session.world().outside());
     if arguments.json {

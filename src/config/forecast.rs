@@ -79,7 +79,7 @@ impl Forecast {
         }
         let requests = (rate.requests_per_second() * time.as_secs_f64()).ceil() as u64;
         self.requests = self.requests.saturating_add(requests);
-        let body = scenario.request.body().len() as u64;
+        let body = scenario.requests.largest_body_bytes();
         self.request_bytes = self.request_bytes.saturating_add(requests.saturating_mul(body));
     }
 }

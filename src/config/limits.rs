@@ -28,6 +28,18 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Returns the lower of each.
+    #[must_use]
+    pub(super) fn narrowed_to(&self, other: &Self) -> Self {
+        Self {
+            rate: if other.rate < self.rate { other.rate } else { self.rate },
+            connections: self.connections.min(other.connections),
+            duration: self.duration.min(other.duration),
+            requests: self.requests.min(other.requests),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+
     const DEFAULT_RATE: f64 = 200.0;
     const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::new(32).expect("thirty-two is not zero");
     const DEFAULT_DURATION: Duration = Duration::from_secs(300);

@@ -3,7 +3,9 @@
 //! It decides what the user wants, not what is allowed: `guard` judges targets, [`check_limits`] the amount of load.
 //! `find` finds the file, `file_v1` knows its keys, `scenarios` fills in defaults and flags, `cargo` asks cargo.
 
+mod base;
 mod cargo;
+mod feed;
 mod file_v1;
 mod find;
 mod forecast;
@@ -11,6 +13,7 @@ mod limits;
 mod policy;
 mod problem;
 mod production;
+mod requests;
 mod scenarios;
 mod section;
 mod settings;
@@ -22,8 +25,9 @@ use std::path::{Path, PathBuf};
 use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
+pub use base::{BaseError, ReadBase, ReviewedPolicy, read_base};
 pub use cargo::NoService;
-pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, ProductionFile, TargetTable};
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, PlatformTable, ProductionFile, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
 pub use forecast::Forecast;
 pub use limits::{Limits, check_limits, check_time};
@@ -32,6 +36,7 @@ pub use production::production_hosts;
 pub use settings::{BaselineSettings, Overrides, ServiceChoice, Settings};
 pub use value::{parse_bytes, parse_duration, parse_rate};
 
+use base::Sections;
 use file_v1::{FileV1, ServiceDraft};
 use find::Found;
 
@@ -51,7 +56,7 @@ const DEFAULT_BASELINES: &str = "baselines";
 pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Problems> {
     let start = start_dir(current_dir, overrides)?;
     let (found, metadata) = find_for_package(&start, overrides)?;
-    let (file, mut problems) = read_file(current_dir, &found)?;
+    let (file, sections, mut problems) = read_file(current_dir, &found)?;
     let limits = Limits::from_draft(&file.limits);
     let out = match (&overrides.out, &file.out) {
         (Some(flag), _) => current_dir.join(flag),
@@ -88,6 +93,7 @@ pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Probl
         out,
         threads: overrides.threads.or(threads).unwrap_or(DEFAULT_THREADS),
         notes,
+        sections,
         root: found.root,
     })
 }
@@ -108,31 +114,6 @@ pub fn built_in(text: &str) -> Result<Vec<Scenario>, Problems> {
             Err(problems)
         }
     }
-}
-
-/// The part of a configuration that a pull request must not decide for itself.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ReviewedPolicy {
-    /// What `[target]` says.
-    pub target: TargetTable,
-    /// What `[limits]` says.
-    pub limits: Limits,
-}
-
-/// Reads `[target]` and `[limits]` from another version of the configuration, such as the merge base's.
-///
-/// Problems in other sections are not heard: a pull request must be able to mend them. Paths of `roots` stay as
-/// they are written.
-pub fn read_policy(source: &ConfigSource, text: &str) -> Result<ReviewedPolicy, Problems> {
-    let Some(path) = source.path() else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let document = file_v1::parse_toml(path, text)?;
-    let Some(table) = config_table(document.as_table(), source) else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let (target, limits, problems) = file_v1::read_policy(path, text, table);
-    problems.or_ok(ReviewedPolicy { target, limits: Limits::from_draft(&limits) })
 }
 
 fn start_dir(current_dir: &Path, overrides: &Overrides) -> Result<PathBuf, Problem> {
@@ -178,14 +159,17 @@ fn config_table<'t>(
     }
 }
 
-fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Problems), Problems> {
+fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Sections, Problems), Problems> {
     let Some(path) = found.source.path() else {
-        return Ok((FileV1::default(), Problems::default()));
+        return Ok((FileV1::default(), Sections::default(), Problems::default()));
     };
     let shown = path.strip_prefix(current_dir).unwrap_or(path);
     let document = file_v1::parse_toml(shown, &found.text)?;
     match config_table(document.as_table(), &found.source) {
-        Some(table) => Ok(file_v1::read(shown, &found.text, table)),
+        Some(table) => {
+            let (file, problems) = file_v1::read(shown, &found.text, table);
+            Ok((file, base::sections_of(table), problems))
+        }
         None => Err(Problem::nowhere(format!("{} is not a table", found.source), "make it a table").into()),
     }
 }
@@ -288,7 +272,7 @@ mod tests {
 
         let [scenario] = settings.scenarios.as_slice() else { panic!("one scenario") };
         let profile = &scenario.profile;
-        assert_eq!((scenario.name.as_str(), scenario.request.path()), ("root", "/"));
+        assert_eq!((scenario.name.as_str(), scenario.requests.summary().as_str()), ("root", "GET /"));
         assert_eq!((profile.pacing, profile.connections.get()), (Pacing::ClosedLoop { ceiling: None }, 10));
         assert_eq!((profile.duration.as_secs(), profile.warm_up.as_secs(), profile.rounds.get()), (30, 5, 5));
         assert!(scenario.gate.metrics == [Quantile::P50, Quantile::P99]);
@@ -354,7 +338,7 @@ mod tests {
         }
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
-            settings.scenarios[0].request.headers(),
+            settings.scenarios[0].requests.entries()[0].headers(),
             [header("x-a", "1"), header("accept", "text/plain")]
         );
         assert_eq!(settings.notes[0], "warm-up of `a` shortened to 2.0s, a third of its duration");
@@ -438,7 +422,7 @@ mod tests {
 
         let settings = load(dir.path(), &Overrides::default()).unwrap();
 
-        assert_eq!(settings.scenarios[0].request.body(), b"\xff\x00body");
+        assert_eq!(settings.scenarios[0].requests.entries()[0].body(), b"\xff\x00body");
         for (hostile, expected) in [
             ("/etc/hostname", "outside the project"),
             ("../..", "outside the project"),
@@ -493,22 +477,5 @@ mod tests {
 
         assert_eq!(settings.limits.rate, rate(5.0));
         assert!(problems.to_string().starts_with("error: --manifest-path none/Cargo.toml: "));
-    }
-
-    #[test]
-    fn the_policy_of_another_version_is_read_alone() {
-        let source = ConfigSource::File("loadgate.toml".into());
-        let text =
-            "unknown = 1\n[target]\nproduction = [\"example.com\"]\n[limits]\nrate = 7\n[[scenario]]\n";
-
-        let policy = read_policy(&source, text).unwrap();
-
-        assert_eq!(
-            (policy.limits.rate, policy.target.production[0].value.as_str()),
-            (rate(7.0), "example.com")
-        );
-        assert!(read_policy(&source, "[limits]\nrate = 0\n").is_err());
-        assert!(read_policy(&source, "[limits]\nrates = 5\n").is_err());
-        assert_eq!(read_policy(&ConfigSource::Defaults, "").unwrap(), ReviewedPolicy::default());
     }
 }

@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base::Sections;
 use super::{ConfigSource, Limits, NoService, TargetTable};
 use crate::scenario::{Rate, Scenario};
 use crate::target::ServicePlan;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub out: PathBuf,
     /// How many threads send load.
     pub threads: NonZeroUsize,
+    /// The sections that the base branch decides, as they are written.
+    pub(super) sections: Sections,
     /// The defaults that were chosen and that a person should hear of, one fragment each.
     pub notes: Vec<String>,
 }

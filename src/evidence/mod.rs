@@ -3,6 +3,7 @@
 //! Each file answers one trait of `guard`. Nothing here follows a redirect, uses a proxy or dials an address that the
 //! guard did not name; name servers and the forge are asked where the system and the policy say they are.
 
+mod base;
 mod forge;
 mod listeners;
 mod marker;
@@ -10,11 +11,12 @@ mod names;
 mod runtime;
 mod watch;
 
+pub use base::RemoteBase;
 pub use forge::Forges;
 pub use listeners::SystemListeners;
 pub use marker::HttpMarker;
 pub use names::NameServers;
-pub use watch::{Revoke, Rounds, Watch};
+pub use watch::{AskWorld, Revoke, Rounds, Watch};
 
 use crate::guard::Outside;
 use crate::secret::Secret;
@@ -29,7 +31,19 @@ pub struct World {
     marker_key: Option<Secret>,
 }
 
+impl AskWorld for World {
+    fn outside(&self) -> Outside<'_> {
+        self.outside()
+    }
+}
+
 impl World {
+    /// Returns the same world with other name servers.
+    #[must_use]
+    pub fn with_name_servers(self, names: NameServers) -> Self {
+        Self { names, ..self }
+    }
+
     /// Returns the same world with forges that can be asked.
     #[must_use]
     pub fn with_forges(self, forge: Forges) -> Self {

@@ -170,20 +170,19 @@ pub fn drive(
     });
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
     let assignments = assign(scenario, sources, options, &orders, window);
-    let exhaust = || {
+    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let look = || {
         if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
             stop.stop(Ending::Exhausted(why));
         }
     };
-    exhaust();
-    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    look();
     let shares = run_workers(&assignments, &stop, || {
-        let seen = observe(&window, &assignments);
+        look();
         if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
             stop.stop(Ending::Unhealthy(why));
         }
-        exhaust();
-        progress(seen);
+        progress(observe(&window, &assignments));
     });
     options.ceilings.use_up(traffic(&assignments));
     let shares = shares?;

@@ -27,12 +27,12 @@ pub(crate) struct Published {
     pub(crate) answered: AtomicU64,
     /// Requests since the start that count as errors.
     pub(crate) errors: AtomicU64,
-    /// Requests sent since the start, whatever became of them.
-    pub(crate) sent: AtomicU64,
     /// Requests since the start that have an outcome other than being asked to retry later.
     pub(crate) settled: AtomicU64,
     /// Those of them that count as errors.
     pub(crate) failed: AtomicU64,
+    /// Requests sent since the start, whatever became of them.
+    pub(crate) sent: AtomicU64,
     /// Bytes sent and received since the start, without those of TLS.
     pub(crate) traffic: AtomicU64,
     /// Answers since the start that took longer than the breaker allows.
@@ -65,9 +65,9 @@ pub(crate) struct Tally {
     published: Arc<Published>,
     answered: u64,
     errors: u64,
-    sent: u64,
     settled: u64,
     failed: u64,
+    sent: u64,
     traffic: u64,
     /// The latency in nanoseconds from which an answer counts as slow.
     slow_from: u64,
@@ -122,9 +122,9 @@ impl Tally {
             published,
             answered: 0,
             errors: 0,
-            sent: 0,
             settled: 0,
             failed: 0,
+            sent: 0,
             traffic: 0,
             slow_from: u64::MAX,
             slow: 0,
@@ -184,12 +184,6 @@ impl Tally {
         }
     }
 
-    /// Notes requests that leave.
-    pub(crate) fn note_sent(&mut self, count: u64) {
-        self.sent += count;
-        self.published.sent.store(self.sent, Ordering::Relaxed);
-    }
-
     /// Counts answers that take longer as slow.
     pub(crate) fn with_slow_from(mut self, latency: Option<Duration>) -> Self {
         self.slow_from = latency.map_or(u64::MAX, nanos);
@@ -208,6 +202,12 @@ impl Tally {
                 seen.saturating_record(nanos);
             }
         });
+    }
+
+    /// Notes requests that leave.
+    pub(crate) fn note_sent(&mut self, count: u64) {
+        self.sent += count;
+        self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
     /// Notes bytes that went to and fro.

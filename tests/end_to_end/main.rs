@@ -15,16 +15,26 @@ mod demo;
 mod doctor;
 mod documents;
 #[cfg(target_os = "linux")]
+mod forge;
+#[cfg(target_os = "linux")]
 #[path = "../../src/github/double.rs"]
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
+#[cfg(target_os = "linux")]
+mod local_listener;
+#[cfg(target_os = "linux")]
+mod name_server;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod nginx;
 mod parts;
 #[cfg(target_os = "linux")]
+mod policy_of_base;
+#[cfg(target_os = "linux")]
 mod preview_comment;
 #[cfg(target_os = "linux")]
 mod preview_namespace;
+#[cfg(target_os = "linux")]
+mod preview_proof;
 mod service;
 mod target;

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
-use crate::request::Method;
+use crate::guard::PlatformKeys;
+use crate::request::{Check, FeedOrder, Method};
 use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -25,10 +26,25 @@ pub struct TargetTable {
     pub consent: Option<Located<String>>,
     /// Private networks in which a preview may live.
     pub networks: Vec<Located<IpNet>>,
+    /// The platform that previews live on.
+    pub platform: Option<Located<PlatformTable>>,
+    /// The API of a forge of one's own.
+    pub forge: Option<Located<String>>,
+    /// The accounts and apps whose deployments count.
+    pub deployers: Vec<Located<String>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
     /// What previews say of themselves, and how much of it must be seen.
     pub marker: MarkerPolicy,
+}
+
+/// What `platform` says: a provider and what pins the project on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlatformTable {
+    /// The provider's name.
+    pub name: String,
+    /// What pins the project.
+    pub keys: PlatformKeys,
 }
 
 /// A file that names production hosts, and where in it they stand.
@@ -52,7 +68,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) out: Option<PathBuf>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::config) struct ServiceDraft {
     pub(in crate::config) build: Option<Vec<String>>,
     pub(in crate::config) run: Vec<String>,
@@ -73,19 +89,36 @@ pub(in crate::config) struct LimitsDraft {
 
 #[derive(Debug)]
 pub(in crate::config) struct ScenarioDraft {
-    pub(in crate::config) place: Place,
     pub(in crate::config) name: Option<Located<ScenarioName>>,
-    pub(in crate::config) path: Option<Located<String>>,
-    pub(in crate::config) method: Option<Method>,
-    pub(in crate::config) headers: Vec<(String, Located<String>)>,
-    pub(in crate::config) body: Option<BodyDraft>,
+    /// The requests of the list, or the one that the scenario itself describes.
+    pub(in crate::config) requests: Vec<RequestDraft>,
+    pub(in crate::config) feed: Option<FeedDraft>,
+    pub(in crate::config) seed: Option<u64>,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }
 
 #[derive(Debug)]
+pub(in crate::config) struct RequestDraft {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) weight: Option<NonZeroU32>,
+    pub(in crate::config) path: Option<Located<String>>,
+    pub(in crate::config) method: Option<Method>,
+    pub(in crate::config) headers: Vec<(String, Located<String>)>,
+    pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) check: Option<Located<Check>>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct FeedDraft {
+    pub(in crate::config) file: Located<String>,
+    pub(in crate::config) order: FeedOrder,
+}
+
+#[derive(Debug)]
 pub(in crate::config) enum BodyDraft {
-    Text(String),
+    Text(Located<String>),
     File(Located<String>),
 }
 

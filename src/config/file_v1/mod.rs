@@ -5,6 +5,7 @@
 
 mod draft;
 mod gate;
+mod request;
 mod scenario;
 mod service;
 mod target;
@@ -21,9 +22,10 @@ use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
-    BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
+    ServiceDraft,
 };
-pub use draft::{ProductionFile, TargetTable};
+pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
@@ -34,13 +36,41 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] =
-        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform", "consent"];
+    pub(in crate::config) const TARGET: &[&str] = &[
+        "preview",
+        "production",
+        "networks",
+        "roots",
+        "marker",
+        "marker-header",
+        "platform",
+        "consent",
+        "forge",
+        "deployers",
+    ];
+    pub(in crate::config) const PLATFORM: &[&str] = &["name", "project", "scope", "region", "zone"];
     pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
-    pub(in crate::config) const SCENARIO: &[&str] =
-        &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
+    pub(in crate::config) const SCENARIO: &[&str] = &[
+        "name",
+        "path",
+        "method",
+        "headers",
+        "body",
+        "body-file",
+        "check",
+        "request",
+        "feed",
+        "seed",
+        "script",
+        "profile",
+        "gate",
+    ];
+    pub(in crate::config) const REQUEST: &[&str] =
+        &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
+    pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
+    pub(in crate::config) const FEED: &[&str] = &["file", "order"];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
     pub(in crate::config) const GATE: &[&str] = &[
@@ -97,19 +127,20 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
     (draft, reader.into_problems())
 }
 
-/// Reads `[target]` and `[limits]` alone: the part that a pull request must not decide for itself.
+/// Reads `[target]`, `[limits]` and `[service]` alone: the part that a pull request must not decide for itself.
 pub(super) fn read_policy(
     file: &Path,
     text: &str,
     table: &dyn TableLike,
-) -> (TargetTable, LimitsDraft, Problems) {
+) -> (TargetTable, LimitsDraft, Option<ServiceDraft>, Problems) {
     let unheard = Reader::new(file, text);
     let reader = Reader::new(file, text);
     let top = Section::open(&unheard, table, reader.place(None), "the configuration", keys::FILE)
         .with_reader(&reader);
     let (target, limits) = (read_target(&top), read_limits(&top));
+    let service = top.table("service", keys::SERVICE).and_then(|section| read_service(&section));
     drop(top);
-    (target, limits, reader.into_problems())
+    (target, limits, service, reader.into_problems())
 }
 
 fn read_limits(top: &Section<'_>) -> LimitsDraft {
@@ -180,10 +211,13 @@ mod tests {
 
         let scenarios = draft.scenarios.unwrap();
         assert_eq!(draft.target.preview[0].value, "pr-{pr}.preview.example.com");
+        let platform = draft.target.platform.unwrap().value;
+        assert_eq!((platform.name.as_str(), platform.keys.scope.as_deref()), ("vercel", Some("acme")));
         assert_eq!(draft.target.networks[0].value.to_string(), "10.20.0.0/16");
         assert_eq!(draft.service.unwrap().run, ["target/release/shop"]);
         assert_eq!(scenarios[0].profile.rate, Rate::per_second(100.0).ok());
         assert_eq!(scenarios[1].gate.max_regression, Some(0.2));
+        assert_eq!(scenarios[3].requests.len(), 3);
         assert_eq!(draft.gate.budgets.unwrap()[0].limit, Duration::from_millis(250));
         assert_eq!(draft.baseline_dir, Some("baselines".into()));
     }
@@ -237,10 +271,11 @@ mod tests {
     #[test]
     fn a_wrong_target_or_service_gets_its_own_answer() {
         assert_answers(&[
-            (
-                "[target]\nplatform = { name = \"vercel\" }",
-                "`platform` is not supported yet; use preview patterns",
-            ),
+            ("[target]\nplatform = { project = \"shop\" }", "`platform` has no `name`"),
+            ("[target]\nplatform = \"vercel\"", "`platform` in [target] is a string"),
+            ("[target]\nplatform = { name = \"vercel\", team = \"a\" }", "unknown key `team` in [platform]"),
+            ("[target]\nforge = \"http://github.example.com\"", "`forge`: it is not https"),
+            ("[target]\nforge = \"https://user@github.example.com\"", "`forge`: it holds more than"),
             ("[target]\nnetworks = [\"10.0.0.1\"]", "help: for this one address write \"10.0.0.1/32\""),
             ("[target]\nnetworks = [\"10.0.0.1/8\"]", "help: write 10.0.0.0/8"),
             ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
@@ -341,10 +376,14 @@ mod tests {
         let sections = [
             ("/properties", keys::FILE),
             ("/$defs/target/properties", keys::TARGET),
+            ("/$defs/platform/properties", keys::PLATFORM),
             ("/$defs/production-file/properties", keys::PRODUCTION_FILE),
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/request/properties", keys::REQUEST),
+            ("/$defs/check/properties", keys::CHECK),
+            ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
@@ -364,6 +403,9 @@ mod tests {
                 keys::SERVICE,
                 keys::LIMITS,
                 keys::SCENARIO,
+                keys::REQUEST,
+                keys::CHECK,
+                keys::FEED,
                 keys::PROFILE,
                 keys::GATE,
             ]

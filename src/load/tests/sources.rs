@@ -1,13 +1,13 @@
 //! What a source of requests can do with a run: pipeline, see answers, judge, tag, stop and fail.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use super::{
-    CLOSED, MS, OK, OutcomeClass, local, never, open_loop, options, read_request, scenario, serve,
-    serve_always,
+    CLOSED, MS, OK, OutcomeClass, local, never, open_loop, read_request, scenario, serve, serve_always,
 };
-use crate::load::{LoadError, drive};
+use crate::load::{Ceilings, DriveOptions, LoadError, drive};
 use crate::measurement::{Ending, Measurement};
 use crate::request::{
     Answered, Chosen, Endpoint, Interest, Judgement, Request, RequestSource, RequestSources, Seat,
@@ -73,7 +73,7 @@ impl RequestSource for Source {
         self.seen += 1;
         assert_eq!((answer.status, answer.body, chosen.token > 0), (200, &b"ok"[..], true));
         assert_eq!(answer.headers.first("content-length"), Some(&b"2"[..]));
-        let is_failed = matches!(self.behaviour, Behaviour::Judges) && self.sent % 2 == 0;
+        let is_failed = matches!(self.behaviour, Behaviour::Judges) && self.sent.is_multiple_of(2);
         Ok(Judgement { is_failed, ..Judgement::default() })
     }
 
@@ -87,7 +87,7 @@ fn try_run(
     address: std::net::SocketAddr,
     scenario: &Scenario,
 ) -> Result<Measurement, LoadError> {
-    let options = options(1);
+    let options = DriveOptions { threads: NonZeroUsize::MIN, ceilings: Ceilings::default() };
     drive(&local(address), scenario, &behaviour, &options, &never(), &|_| {})
 }
 
