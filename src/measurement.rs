@@ -229,6 +229,19 @@ pub struct GeneratorHealth {
     pub busy_share: f64,
 }
 
+/// Whether a warm-up found latency steady before the measured time began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SteadyState {
+    /// The profile asks for a warm-up of a given time.
+    #[default]
+    NotSought,
+    /// It was steady.
+    Found,
+    /// It was not, and the measured time began when the warm-up had lasted as long as it may.
+    NotFound,
+}
+
 /// What one drive of one scenario saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
@@ -246,6 +259,8 @@ pub struct Measurement {
     pub reached_connections: u32,
     /// The generator's own part.
     pub generator: GeneratorHealth,
+    /// Whether the warm-up found a steady state.
+    pub steady_state: SteadyState,
     /// Whether the run was cut short (Ctrl-C): it holds what was measured until then.
     pub is_partial: bool,
 }

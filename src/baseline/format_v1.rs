@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram_v2::{self, MAX_COUNT};
 use super::{BaselineError, Fingerprint, Record};
 use crate::context::CommitSha;
-use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Outcomes, Round};
+use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Outcomes, Round, SteadyState};
 use crate::scenario::{Rate, ScenarioName};
 
 /// The largest file that is read; a record of five rounds takes about 100 kB.
@@ -200,6 +200,9 @@ struct RecordV1 {
     late_share: f64,
     lag_p99_us: f64,
     busy_share: f64,
+    /// Files of earlier versions have none.
+    #[serde(default)]
+    steady_state: SteadyState,
     rounds: Vec<RoundV1>,
 }
 
@@ -230,6 +233,7 @@ impl RecordV1 {
             late_share: measurement.generator.late_share,
             lag_p99_us: measurement.generator.lag_p99_us,
             busy_share: measurement.generator.busy_share,
+            steady_state: measurement.steady_state,
             rounds: measurement.rounds.iter().map(RoundV1::of).collect::<Result<_, _>>()?,
         })
     }
@@ -248,6 +252,7 @@ impl RecordV1 {
                     lag_p99_us: self.lag_p99_us,
                     busy_share: self.busy_share,
                 },
+                steady_state: self.steady_state,
                 is_partial: self.is_partial,
             },
             commit: self.commit,

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::crew::{OpenConnections, Orders};
-use self::pacer::{Part, Window, bounded};
+use self::pacer::{Course, Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_rounds};
 use self::tls::Tls;
 use self::worker::{Assignment, Share, work};
@@ -142,9 +142,12 @@ pub fn drive(
     // A run that fails halfway must stop the workers that have started, but not what else the caller cancels.
     let stop = cancel.child_token();
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
-    let assignments = assign(scenario, options, &orders, window, &stop);
-    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))
-        .map_err(LoadError::Worker)?;
+    let assignments = assign(scenario, options, &orders, &window, &stop);
+    let watch = || {
+        window.watch(clock::monotonic());
+        progress(observe(&window, &assignments));
+    };
+    let shares = run_workers(&assignments, &stop, watch).map_err(LoadError::Worker)?;
     Ok(measurement(scenario, &window, &orders.open_connections, shares))
 }
 
@@ -153,19 +156,23 @@ fn assign(
     scenario: &Scenario,
     options: &DriveOptions,
     orders: &Arc<Orders>,
-    window: Window,
+    window: &Window,
     stop: &CancellationToken,
 ) -> Vec<Assignment> {
-    let connections = scenario.profile.connections.get();
-    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(connections);
+    let profile = &scenario.profile;
+    let connections = profile.connections.get();
+    // A worker without anything to send would be one too many.
+    let most = profile.max_in_flight.unwrap_or(profile.connections).get().min(connections);
+    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(most);
+    let course = Course::of(profile);
     (0..workers)
         .map(|number| Assignment {
             orders: Arc::clone(orders),
-            pacing: scenario.profile.pacing,
-            window,
-            rounds: scenario.profile.rounds.get(),
+            profile: profile.clone(),
+            course: course.clone(),
+            window: window.clone(),
             part: Part { number, of: workers },
-            connections: (connections / workers + u32::from(number < connections % workers)) as usize,
+            connections: Part { number, of: workers }.share(connections),
             published: Arc::default(),
             cancel: stop.clone(),
         })
@@ -212,10 +219,10 @@ fn run_workers(
 
 fn observe(window: &Window, assignments: &[Assignment]) -> Progress {
     let now = clock::monotonic();
-    let total = window.ends_at - window.starts_at;
+    let total = window.total();
     let phase = match now {
-        now if now < window.measured_from => Phase::WarmUp,
-        now if now < window.ends_at => Phase::Measuring,
+        now if window.measured_from().is_none_or(|from| now < from) => Phase::WarmUp,
+        now if now < window.ends_at() => Phase::Measuring,
         _ => Phase::Draining,
     };
     let sum = |count: fn(&Published) -> &AtomicU64| {
@@ -223,7 +230,7 @@ fn observe(window: &Window, assignments: &[Assignment]) -> Progress {
     };
     Progress {
         phase,
-        elapsed: now.saturating_duration_since(window.starts_at).min(total),
+        elapsed: now.saturating_duration_since(window.starts_at()).min(total),
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
@@ -237,7 +244,7 @@ fn measurement(
     shares: Vec<Share>,
 ) -> Measurement {
     let profile = &scenario.profile;
-    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
+    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or_else(|| window.starts_at());
     let is_partial = shares.iter().any(|share| share.is_partial);
     let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
     let (rounds, lateness): (Vec<_>, Vec<_>) =
@@ -245,14 +252,14 @@ fn measurement(
     Measurement {
         scenario: scenario.name.clone(),
         rounds: merge_rounds(rounds),
-        elapsed: ended_at.saturating_duration_since(window.measured_from),
-        asked_rate: match profile.pacing {
-            Pacing::OpenLoop { rate } => Some(rate),
-            Pacing::ClosedLoop { .. } => None,
-        },
+        elapsed: window
+            .measured_from()
+            .map_or(Duration::ZERO, |from| ended_at.saturating_duration_since(from)),
+        asked_rate: profile.pacing.mean_rate(),
         asked_connections: profile.connections.get(),
         reached_connections: open_connections.most(),
         generator: health(&lateness, busy_share),
+        steady_state: window.steady_state(),
         is_partial,
     }
 }

@@ -72,7 +72,11 @@ impl Tally {
 
     /// Counts a whole answer; only those of 2xx and 3xx go into the histograms, as an error can be fast.
     pub(crate) fn answered(&mut self, class: OutcomeClass, times: Times) {
-        let Some(round) = self.count(class, times.intended_at) else { return };
+        let Some(round) = self.count(class, times.intended_at) else {
+            let latency = times.finished_at.saturating_duration_since(times.intended_at);
+            self.window.note_unmeasured(times.finished_at, latency);
+            return;
+        };
         if class.is_error() {
             return;
         }
@@ -186,12 +190,10 @@ mod tests {
 
     fn tally(start: Instant) -> Tally {
         let profile = LoadProfile {
-            pacing: Pacing::ClosedLoop { ceiling: None },
-            connections: NonZeroU32::MIN,
             duration: 1000 * MS,
             warm_up: 1000 * MS,
             rounds: NonZeroU32::new(2).unwrap(),
-            timeout: MS,
+            ..LoadProfile::plain(Pacing::CLOSED, NonZeroU32::MIN)
         };
         Tally::new(Window::new(start, &profile), 2, Arc::default())
     }

@@ -3,7 +3,6 @@
 //! It lets its lines run until the end of the measured time, waits a little for what is still in flight, and settles
 //! the rest.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,15 +12,16 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
+use super::closed_loop::Plan;
 use super::crew::{Crew, Orders};
 use super::open_loop::Board;
-use super::pacer::{Ceiling, Part, Schedule, Window};
+use super::pacer::{Course, Part, Schedule, Window};
 use super::tally::{Lateness, Published, Tally};
 use super::timer::Timer;
 use super::{closed_loop, open_loop};
 use crate::clock;
 use crate::measurement::Round;
-use crate::scenario::Pacing;
+use crate::scenario::{LoadProfile, Pacing};
 
 /// How long the end of a run waits for answers.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
@@ -33,12 +33,12 @@ const CANCELLED_DRAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Assignment {
     /// What all lines need to know.
     pub(crate) orders: Arc<Orders>,
-    /// When requests are sent.
-    pub(crate) pacing: Pacing,
+    /// How load is applied over time.
+    pub(crate) profile: LoadProfile,
+    /// The same as levels over time.
+    pub(crate) course: Course,
     /// When the run is measured.
     pub(crate) window: Window,
-    /// The number of rounds.
-    pub(crate) rounds: u32,
     /// Which worker this is, of how many.
     pub(crate) part: Part,
     /// This worker's connections.
@@ -66,9 +66,11 @@ pub(crate) struct Share {
 /// Does one assignment on the current thread.
 pub(crate) fn work(assignment: &Assignment) -> io::Result<Share> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let tally = Tally::new(assignment.window, assignment.rounds, Arc::clone(&assignment.published));
+    let window = assignment.window.clone();
+    let tally =
+        Tally::new(window.clone(), assignment.profile.rounds.get(), Arc::clone(&assignment.published));
     let orders = Arc::clone(&assignment.orders);
-    let crew = Crew::new(orders, assignment.window, tally, assignment.connections);
+    let crew = Crew::new(orders, window, tally, assignment.connections);
     let started_at = clock::monotonic();
     let sent = runtime.block_on(send(assignment, &crew));
     // The runtime counts the time between its waits for sockets and timers; it is taken before the idle drain.
@@ -93,19 +95,18 @@ struct Sent {
 
 /// Starts the lines and lets them send until the end.
 async fn send(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<Sent> {
-    let board = match assignment.pacing {
-        Pacing::ClosedLoop { ceiling } => {
-            let slots = ceiling.map(|rate| {
-                Rc::new(RefCell::new(Ceiling::new(assignment.window.starts_at, rate, assignment.part)))
-            });
+    let board = match &assignment.profile.pacing {
+        Pacing::ClosedLoop { .. } => {
+            let plan = Plan::new(assignment);
             for line in 0..crew.lines() {
-                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), line, slots.clone()));
+                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), Rc::clone(&plan), line));
             }
             None
         }
-        Pacing::OpenLoop { rate } => {
-            let schedule = Schedule::new(assignment.window.starts_at, rate, assignment.part);
-            let board = Board::new(Rc::clone(crew), schedule);
+        Pacing::OpenLoop { arrivals, .. } => {
+            let (window, course) = (assignment.window.clone(), assignment.course.clone());
+            let schedule = Schedule::new(window, course, *arrivals, assignment.part);
+            let board = Board::new(Rc::clone(crew), schedule, &assignment.profile, assignment.part);
             for line in 0..crew.lines() {
                 tokio::task::spawn_local(open_loop::run(Rc::clone(&board), line));
             }
@@ -121,7 +122,7 @@ async fn settle(assignment: &Assignment, crew: &Rc<Crew>, sent: Sent) -> io::Res
     let drain_was_cut = drain(assignment, crew, sent.was_cancelled).await;
     crew.give_up(clock::monotonic());
     if let Some(board) = sent.board {
-        board.count_unsent(assignment.rounds);
+        board.count_unsent(assignment.profile.rounds.get());
     }
     Ok(sent.was_cancelled || drain_was_cut)
 }
@@ -131,7 +132,10 @@ async fn send_until_end(assignment: &Assignment, crew: &Crew, board: Option<&Boa
     let sending = async {
         match board {
             Some(board) => board.dispatch(&timer).await,
-            None => timer.sleep_until(crew.ends_at()).await,
+            None => {
+                crew.window().announced().await;
+                timer.sleep_until(crew.ends_at()).await
+            }
         }
     };
     tokio::select! {
