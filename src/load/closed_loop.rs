@@ -28,7 +28,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Makes the plan of a worker.
-    pub(crate) fn new(assignment: &Assignment) -> Rc<Self> {
+    pub(crate) fn new(assignment: &Assignment<'_>) -> Rc<Self> {
         let Assignment { profile, course, window, part, .. } = assignment;
         let (ceiling, is_staged) = match &profile.pacing {
             Pacing::ClosedLoop { ceiling, stages } => (*ceiling, !stages.is_empty()),
@@ -79,6 +79,11 @@ pub(crate) async fn run(crew: Rc<Crew>, plan: Rc<Plan>, number: usize) {
 async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow<()> {
     let mut now = clock::monotonic();
     while plan.has_turn(line.number) {
+        let pause = crew.pause_of(line.number);
+        if !pause.is_zero() {
+            line.rest(pause).await;
+            now = clock::monotonic();
+        }
         if let Some(ceiling) = &plan.ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
             let mut wait = pin!(sleep_until(slot.into()));
@@ -91,8 +96,7 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
         // The answer's end is the next request's beginning: one look at the clock serves both.
         now = line.carry(now, now).await;
         if !plan.think_time.is_zero() {
-            let mut wait = pin!(sleep_until((now + plan.think_time).into()));
-            line.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+            line.rest(plan.think_time).await;
             now = clock::monotonic();
         }
         if line.back_off().await {

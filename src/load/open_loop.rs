@@ -19,6 +19,7 @@ use super::pacer::{Part, Release, Schedule};
 use super::timer::Timer;
 use crate::clock;
 use crate::measurement::OutcomeClass;
+use crate::request::Endpoint;
 use crate::scenario::LoadProfile;
 
 /// At the end, unsent requests are recorded in at most this many steps a round; more would be a needless pause.
@@ -136,7 +137,7 @@ impl Board {
     pub(crate) fn hand_out(&self, now: Instant) {
         while let Some(intended_at) = self.peek_due(now)
             && self.in_flight.has_room()
-            && self.release.get().time_for(intended_at) <= now
+            && self.release_of(intended_at) <= now
         {
             let open = self.idle_open.borrow_mut().pop();
             let Some(line) = open.or_else(|| self.idle_closed.borrow_mut().pop()) else { return };
@@ -162,7 +163,9 @@ impl Board {
             while left > 0 {
                 let count = step.min(left);
                 let intended_at = schedule.due();
-                self.crew.count(|tally| tally.cut_off(OutcomeClass::Unsent, intended_at, ends_at, count));
+                self.crew.count(|tally| {
+                    tally.cut_off(OutcomeClass::Unsent, Endpoint::default(), intended_at, ends_at, count);
+                });
                 schedule.skip(count);
                 left -= count;
             }
@@ -177,7 +180,12 @@ impl Board {
 
     /// Returns when the next request may leave.
     fn next_release(&self) -> Instant {
-        self.release.get().time_for(self.schedule.borrow_mut().due())
+        let intended_at = self.schedule.borrow_mut().due();
+        self.release_of(intended_at)
+    }
+
+    fn release_of(&self, intended_at: Instant) -> Instant {
+        self.release.get().time_for(intended_at, self.crew.ends_at())
     }
 
     /// Takes the next request off the schedule.
@@ -185,7 +193,7 @@ impl Board {
         self.schedule.borrow_mut().skip(1);
         self.in_flight.add();
         let mut release = self.release.get();
-        release.let_go(intended_at, now);
+        release.let_go(intended_at, now, self.crew.ends_at());
         self.release.set(release);
     }
 
@@ -195,7 +203,7 @@ impl Board {
     fn take_due(&self, now: Instant) -> Option<Instant> {
         let intended_at = self.peek_due(now).filter(|_| self.in_flight.has_room())?;
         if !self.idle_open.borrow().is_empty() {
-            if self.release.get().time_for(intended_at) > now {
+            if self.release_of(intended_at) > now {
                 return None;
             }
             self.note_lateness(intended_at, now);

@@ -3,9 +3,11 @@
 //! It is checked once, when it is made, so that no value can smuggle a second request, another host or a header
 //! break onto the wire. `wire` builds its wire form, and a `source` says which request comes next.
 
+mod fixed;
 mod source;
 mod wire;
 
+pub use fixed::Fixed;
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,

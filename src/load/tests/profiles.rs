@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, classes, local, open_loop, options, read_request, run,
-    scenario, serve, serve_always,
+    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, classes, drive_fixed, local, never, open_loop, read_request,
+    run, scenario, serve, serve_always,
 };
 use crate::clock;
-use crate::load::drive;
+use crate::load::StopSignal;
 use crate::measurement::{SteadyState, quantile_us};
 use crate::scenario::{Arrivals, Quantile, RateShape, Scenario, Stage, StageRate};
 
@@ -91,8 +91,7 @@ fn stages_send_the_integral_of_their_rates() {
     for threads in [1, 3] {
         let scenario = scenario(pacing.clone(), 6, 400 * MS);
         let measurement =
-            drive(&local(serve_always(OK)), &scenario, &options(threads), &CancellationToken::new(), &|_| {})
-                .unwrap();
+            drive_fixed(&local(serve_always(OK)), &scenario, threads, &never(), &|_| {}).unwrap();
 
         // 40 in the climb, 40 at the top, none in the pause, 2.5 in the second climb.
         let total = measurement.outcomes().total();
@@ -108,7 +107,7 @@ fn random_arrivals_are_as_many_on_every_run_with_one_seed() {
         scenario(Pacing::OpenLoop { shape, arrivals: Arrivals::Poisson { seed } }, 6, 300 * MS)
     };
     let total = |seed| {
-        drive(&local(serve_always(OK)), &scenario(seed), &options(2), &CancellationToken::new(), &|_| {})
+        drive_fixed(&local(serve_always(OK)), &scenario(seed), 2, &never(), &|_| {})
             .unwrap()
             .outcomes()
             .total()
@@ -168,8 +167,7 @@ fn no_more_are_in_flight_than_may_be() {
         scenario.profile.max_in_flight = NonZeroU32::new(limit);
         most.store(0, Ordering::SeqCst);
 
-        let measurement =
-            drive(&local(address), &scenario, &options(threads), &CancellationToken::new(), &|_| {}).unwrap();
+        let measurement = drive_fixed(&local(address), &scenario, threads, &never(), &|_| {}).unwrap();
 
         assert_eq!(most.load(Ordering::SeqCst), limit as usize);
         assert_eq!(measurement.outcomes().total(), 90);
@@ -226,7 +224,7 @@ fn a_service_that_never_comes_to_rest_is_measured_all_the_same() {
         let measurement = run(address, &until_steady(scenario(pacing, 1, 300 * MS), 1200 * MS));
 
         assert_eq!(measurement.steady_state, SteadyState::NotFound);
-        assert_eq!((measurement.elapsed, measurement.is_partial), (300 * MS, false));
+        assert_eq!((measurement.elapsed, measurement.is_partial()), (300 * MS, false));
         assert!(measurement.outcomes().total() > 0);
         if measurement.asked_rate.is_some() {
             assert_eq!(measurement.outcomes().total(), 15);
@@ -242,10 +240,13 @@ fn a_run_that_still_waits_for_a_steady_state_ends_at_once_when_cancelled() {
         let started = clock::monotonic();
 
         let measurement =
-            drive(&local(serve_always(OK)), &scenario, &options(2), &cancel, &|_| cancel.cancel()).unwrap();
+            drive_fixed(&local(serve_always(OK)), &scenario, 2, &StopSignal::new(&cancel), &|_| {
+                cancel.cancel();
+            })
+            .unwrap();
 
         assert!(started.elapsed() < 5000 * MS, "{:?}", started.elapsed());
-        assert!(measurement.is_partial && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
+        assert!(measurement.is_partial() && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
         assert_eq!(measurement.outcomes().total(), 0);
     }
 }

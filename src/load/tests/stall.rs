@@ -9,6 +9,7 @@ use crate::clock;
 use crate::load::pacer::{Course, Part, Schedule, Window};
 use crate::load::tally::{Tally, Times};
 use crate::measurement::{OutcomeClass, Round, quantile_us};
+use crate::request::Endpoint;
 use crate::scenario::{Arrivals, LoadProfile, Quantile};
 
 const RATE: f64 = 500.0;
@@ -34,7 +35,7 @@ fn drive(start: Instant, arrivals: Arrivals) -> Round {
     let window = Window::new(start, &profile);
     let part = Part { number: 0, of: 1 };
     let mut schedule = Schedule::new(window.clone(), Course::of(&profile), arrivals, part);
-    let mut tally = Tally::new(window.clone(), 1, Arc::default());
+    let mut tally = Tally::new(window.clone(), 1, false, Arc::default());
     let mut free_from = [start; LINES];
     while schedule.due() < window.ends_at() {
         let intended_at = schedule.due();
@@ -43,9 +44,13 @@ fn drive(start: Instant, arrivals: Arrivals) -> Round {
         let sent_at = intended_at.max(free_from[line]);
         let finished_at = answered_at(start, sent_at);
         free_from[line] = finished_at;
-        tally.answered(OutcomeClass::Success, Times { intended_at, sent_at, finished_at });
+        tally.answered(
+            OutcomeClass::Success,
+            Endpoint::default(),
+            Times { intended_at, sent_at, finished_at },
+        );
     }
-    tally.finish(1).0.remove(0)
+    tally.finish(1).rounds.remove(0)
 }
 
 #[test]
