@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Method, Request};
-    use crate::scenario::{Gate, Rate, ScenarioName, StageRate};
+    use crate::scenario::{Breaker, Gate, Rate, ScenarioName, StageRate};
     use crate::verdict::FailOn;
 
     fn scenario(request: Request) -> Scenario {
@@ -194,6 +194,7 @@ mod tests {
                 budgets: Vec::new(),
                 fail_on: FailOn::default(),
                 confirm_after: Duration::ZERO,
+                breaker: Breaker::OFF,
             },
         }
     }

@@ -84,6 +84,9 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
             line.rest(pause).await;
             now = clock::monotonic();
         }
+        if line.wait_for_hold(now).await {
+            now = clock::monotonic();
+        }
         if let Some(ceiling) = &plan.ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
             let mut wait = pin!(sleep_until(slot.into()));
