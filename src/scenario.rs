@@ -1,4 +1,4 @@
-//! A scenario is one named thing to run: a request, a load profile, a gate.
+//! A scenario is one named thing to run: requests, a load profile, a gate.
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Request;
+use crate::request::Requests;
 use crate::verdict::FailOn;
 
 pub use profile::{Arrivals, Level, LoadProfile, Pacing, RateShape, Stage, StageRate, level_at_start};
@@ -312,7 +312,7 @@ pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
     /// What is sent.
-    pub request: Request,
+    pub requests: Requests,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

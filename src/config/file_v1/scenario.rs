@@ -1,11 +1,11 @@
-//! `[[scenario]]`: what is sent; how load is applied over time is for `profile`.
+//! `[[scenario]]`: one named thing to run; how load is applied over time is for `profile`.
 
-use super::draft::{BodyDraft, ScenarioDraft};
+use super::draft::ScenarioDraft;
 use super::gate::read_gate;
 use super::keys;
 use super::profile::read_profile;
+use super::request::{read_feed, read_requests};
 use crate::config::section::Section;
-use crate::request::Method;
 use crate::scenario::ScenarioName;
 
 pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
@@ -43,29 +43,14 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
             "add one, such as name = \"browse\"",
         );
     }
-    let method = section.parsed("method", "write it in upper case, such as \"POST\"", Method::parse);
     let profile = section.table("profile", keys::PROFILE).map(|profile| read_profile(&profile));
     let gate = section.table("gate", keys::GATE).map(|gate| read_gate(&gate));
     ScenarioDraft {
-        place: section.place.clone(),
         name,
-        path: section.text("path"),
-        method: method.map(|method| method.value),
-        headers: section.pairs("headers").unwrap_or_default(),
-        body: read_body(section),
+        requests: read_requests(section),
+        feed: section.table("feed", keys::FEED).and_then(|feed| read_feed(&feed)),
+        seed: section.count("seed", 0..=u32::MAX).map(|seed| seed.value.into()),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
-    }
-}
-
-fn read_body(section: &Section<'_>) -> Option<BodyDraft> {
-    let (text, file) = (section.text("body"), section.text("body-file"));
-    match (text, file) {
-        (Some(_), Some(file)) => {
-            section.reader.report(&file.place, "both `body` and `body-file` are given", "keep one of them");
-            None
-        }
-        (Some(text), None) => Some(BodyDraft::Text(text.value)),
-        (None, file) => file.map(BodyDraft::File),
     }
 }
