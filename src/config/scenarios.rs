@@ -1,6 +1,5 @@
 //! Drafts become scenarios here: defaults fill what the file leaves out, flags override every scenario alike.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,28 +10,21 @@ use super::file_v1::{
 };
 use super::limits::Limits;
 use super::problem::{Problem, Problems};
-use super::requests;
 use super::value::nearest;
+use super::{profiles, requests};
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
 use crate::request::{Method, Request, Requests};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
+use crate::scenario::{Gate, LoadProfile, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
 /// The scenario that stands in where none is configured.
 const ROOT: &str = "root";
 
-const DEFAULT_DURATION: Duration = Duration::from_secs(30);
-const DEFAULT_WARM_UP: Duration = Duration::from_secs(5);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 const DEFAULT_MAX_REGRESSION: f64 = 0.10;
 const DEFAULT_MAX_ERROR_RATE: f64 = 0.01;
 
 /// Long enough for a noisy neighbour to finish what it does, short enough for a CI job.
 const DEFAULT_CONFIRM_AFTER: Duration = Duration::from_secs(20);
-
-/// A warm-up may take this part of the measured time; a longer one would be most of a short run.
-const WARM_UP_DIVISOR: u32 = 3;
 
 /// Makes every scenario that the file and the flags ask for.
 pub(super) fn resolve(
@@ -189,26 +181,10 @@ impl Resolver<'_> {
     }
 
     fn profile(&mut self, name: &ScenarioName, draft: &ProfileDraft) -> LoadProfile {
-        let flags = self.overrides;
-        let rate = flags.rate.or(draft.rate);
-        let (pacing, default_connections) = match rate {
-            Some(rate) => (Pacing::OpenLoop { rate }, self.limits.connections),
-            None => (Pacing::ClosedLoop { ceiling: None }, DEFAULT_CONNECTIONS.min(self.limits.connections)),
-        };
-        let connections = flags.connections.or(draft.connections).unwrap_or(default_connections);
-        let duration = flags.duration.or(draft.duration).unwrap_or(DEFAULT_DURATION);
-        let longest = duration / WARM_UP_DIVISOR;
-        let warm_up = match draft.warm_up {
-            Some(asked) if flags.duration.is_none() => asked,
-            asked => asked.unwrap_or(DEFAULT_WARM_UP).min(longest),
-        };
-        if warm_up < draft.warm_up.unwrap_or(DEFAULT_WARM_UP) {
-            self.notes
-                .push(format!("warm-up of `{name}` shortened to {warm_up:.1?}, a third of its duration"));
-        }
-        let rounds = draft.rounds.unwrap_or(LoadProfile::DEFAULT_ROUNDS);
-        let timeout = flags.timeout.or(draft.timeout).unwrap_or(DEFAULT_TIMEOUT);
-        LoadProfile { pacing, connections, duration, warm_up, rounds, timeout }
+        let (profile, notes) =
+            profiles::profile(name, draft, self.overrides, self.limits, &mut self.problems);
+        self.notes.extend(notes);
+        profile
     }
 
     /// A key in a scenario's own gate replaces the same key of `[gate]`.

@@ -83,7 +83,8 @@ struct Ticket {
 pub(crate) struct Crew {
     orders: Arc<Orders>,
     window: Window,
-    ends_at: Cell<Instant>,
+    /// When it stops sending, where that is before the end of the window.
+    stops_at: Cell<Option<Instant>>,
     tally: RefCell<Tally>,
     source: RefCell<Box<dyn RequestSource>>,
     /// Whether asking the source takes no time worth measuring.
@@ -109,7 +110,7 @@ impl Crew {
             source: RefCell::new(source),
             orders,
             window,
-            ends_at: Cell::new(window.ends_at),
+            stops_at: Cell::new(None),
             tally: RefCell::new(tally),
             in_flight: (0..lines).map(|_| Cell::new(None)).collect(),
             settled: Notify::new(),
@@ -119,12 +120,13 @@ impl Crew {
 
     /// Returns when the crew stops sending.
     pub(crate) fn ends_at(&self) -> Instant {
-        self.ends_at.get()
+        let ends_at = self.window.ends_at();
+        self.stops_at.get().map_or(ends_at, |stops_at| stops_at.min(ends_at))
     }
 
     /// Stops sending earlier than planned.
     pub(crate) fn end_now(&self, now: Instant) {
-        self.ends_at.set(now.min(self.ends_at.get()));
+        self.stops_at.set(Some(now.min(self.ends_at())));
         self.ended.notify_one();
     }
 

@@ -10,7 +10,7 @@ use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
 use crate::request::{Check, FeedOrder, Method};
-use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
+use crate::scenario::{Arrivals, Breaker, Budget, Metric, Rate, ScenarioName, Stage, StageRate};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -125,11 +125,28 @@ pub(in crate::config) enum BodyDraft {
 #[derive(Debug, Default)]
 pub(in crate::config) struct ProfileDraft {
     pub(in crate::config) rate: Option<Rate>,
+    pub(in crate::config) stages: Option<StagesDraft>,
+    pub(in crate::config) arrivals: Option<Arrivals>,
     pub(in crate::config) connections: Option<NonZeroU32>,
     pub(in crate::config) duration: Option<Duration>,
-    pub(in crate::config) warm_up: Option<Duration>,
+    pub(in crate::config) warm_up: Option<WarmUpDraft>,
     pub(in crate::config) rounds: Option<NonZeroU32>,
     pub(in crate::config) timeout: Option<Duration>,
+    pub(in crate::config) think_time: Option<Duration>,
+    pub(in crate::config) reconnect_every: Option<NonZeroU32>,
+    pub(in crate::config) max_in_flight: Option<NonZeroU32>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) enum StagesDraft {
+    Rates(Vec<Stage<StageRate>>),
+    Connections(Vec<Stage<NonZeroU32>>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum WarmUpDraft {
+    Time(Duration),
+    UntilSteady { at_most: Duration },
 }
 
 #[derive(Debug, Default, Clone)]
