@@ -3,9 +3,15 @@
 //! It is checked once, when it is made, so that no value can smuggle a second request, another host or a header
 //! break onto the wire. `wire` builds its wire form, and a `source` says which request comes next.
 
+mod placeholder;
+mod raw;
+mod script_plan;
 mod source;
 mod wire;
 
+pub use placeholder::{DeclaredSecret, Placeholders};
+pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Requests};
+pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,

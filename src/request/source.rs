@@ -144,6 +144,12 @@ impl Headers {
         self.ends.push((name_end, self.text.len()));
     }
 
+    /// Becomes the same as another, in the memory that is there.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.ends.clone_from(&other.ends);
+    }
+
     /// Returns every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
