@@ -10,7 +10,7 @@ mod source;
 mod wire;
 
 pub use placeholder::{DeclaredSecret, Placeholders};
-pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Requests};
+pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Requests, Shape, is_header_name};
 pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,

@@ -27,6 +27,17 @@ pub struct RawRules {
     pub placeholders: Placeholders,
 }
 
+/// What the maker of a single request knows about it.
+///
+/// A value that brought line breaks of its own cannot keep both numbers right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Its header lines.
+    pub lines: usize,
+    /// The bytes of its body.
+    pub body_bytes: usize,
+}
+
 /// Why a raw request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RawError {
@@ -87,8 +98,7 @@ impl RawError {
 impl Wire {
     /// Reads the requests of a raw text and adds them behind those that are there; returns how many they are.
     ///
-    /// `lines` is the number of header lines that the one request must have, where its maker knows it: a value that
-    /// brought further lines is found by it.
+    /// `shape` is what the one request must look like, where its maker knows it.
     ///
     /// # Errors
     /// The first doubt; the wire is then as it was before that request.
@@ -96,7 +106,7 @@ impl Wire {
         &mut self,
         raw: &[u8],
         rules: &RawRules,
-        lines: Option<usize>,
+        shape: Option<Shape>,
     ) -> Result<usize, RawError> {
         if raw.is_empty() {
             return Err(RawError::Incomplete("it is empty"));
@@ -105,14 +115,13 @@ impl Wire {
         let mut rest = raw;
         let mut count = 0;
         while !rest.is_empty() {
-            if count == rules.most || (lines.is_some() && count == 1) {
-                return Err(if lines.is_some() {
-                    RawError::LineBreak
-                } else {
-                    RawError::TooMany(Requests(rules.most))
+            if count == rules.most || (shape.is_some() && count == 1) {
+                return Err(match shape {
+                    Some(_) => RawError::LineBreak,
+                    None => RawError::TooMany(Requests(rules.most)),
                 });
             }
-            rest = self.push_first(rest, rules, lines, has_placeholders)?;
+            rest = self.push_first(rest, rules, shape, has_placeholders)?;
             count += 1;
         }
         Ok(count)
@@ -123,7 +132,7 @@ impl Wire {
         &mut self,
         raw: &'r [u8],
         rules: &RawRules,
-        lines: Option<usize>,
+        shape: Option<Shape>,
         has_placeholders: bool,
     ) -> Result<&'r [u8], RawError> {
         let (line, mut rest) = next_line(raw).ok_or(RawError::Incomplete("its first line has no end"))?;
@@ -139,7 +148,7 @@ impl Wire {
             };
             rest = after;
             if line.is_empty() {
-                break framing.check_lines(lines);
+                break framing.check(shape);
             }
             match read_header(line, rules, &mut framing, has_placeholders) {
                 Ok(Some((name, value))) => self.header(&mut begun, name, value),
@@ -171,12 +180,9 @@ struct Framing {
 }
 
 impl Framing {
-    fn check_lines(&self, expected: Option<usize>) -> Result<(), RawError> {
-        if expected.is_some_and(|expected| expected != self.lines) {
-            Err(RawError::LineBreak)
-        } else {
-            Ok(())
-        }
+    fn check(&self, shape: Option<Shape>) -> Result<(), RawError> {
+        let found = Shape { lines: self.lines, body_bytes: self.length.unwrap_or(0) };
+        if shape.is_some_and(|expected| expected != found) { Err(RawError::LineBreak) } else { Ok(()) }
     }
 }
 
@@ -231,7 +237,7 @@ fn read_header<'r>(
     if colon == line.len() {
         return refuse("the line has no colon");
     }
-    if name.is_empty() || name.len() > 256 || !name.iter().all(|byte| IS_TOKEN[usize::from(*byte)]) {
+    if !is_header_name(name) {
         return refuse("a name is a token of RFC 9110: letters, digits and !#$%&'*+-.^_`|~");
     }
     let value = line[colon + 1..].trim_ascii();
@@ -336,6 +342,12 @@ fn is_any_of(name: &[u8], listed: &[&str]) -> bool {
 
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(80).collect()
+}
+
+/// Returns whether a text is a header's name: a token of at most 256 bytes.
+#[must_use]
+pub fn is_header_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.len() <= 256 && name.iter().all(|byte| IS_TOKEN[usize::from(*byte)])
 }
 
 /// The bytes of a token (RFC 9110, section 5.6.2).
@@ -461,10 +473,21 @@ mod tests {
         let split = b"GET / HTTP/1.1\r\nX: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
         let mut wire = Wire::default();
 
-        assert_eq!(wire.push_raw(smuggled, &rules(2), Some(1)), Err(RawError::LineBreak));
-        assert_eq!(wire.push_raw(split, &rules(2), Some(1)), Err(RawError::LineBreak));
+        assert_eq!(
+            wire.push_raw(smuggled, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            Err(RawError::LineBreak)
+        );
+        assert_eq!(
+            wire.push_raw(split, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            Err(RawError::LineBreak)
+        );
+        let swallowed = b"GET / HTTP/1.1\r\nContent-Length: 3\r\n\r\n\r\n\r";
+        assert_eq!(
+            wire.push_raw(swallowed, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            Err(RawError::LineBreak)
+        );
         wire.clear();
-        assert_eq!(wire.push_raw(smuggled, &rules(2), Some(2)), Ok(1));
+        assert_eq!(wire.push_raw(smuggled, &rules(2), Some(Shape { lines: 2, body_bytes: 0 })), Ok(1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every worker has its own, made on the worker's thread, so a source needs no lock and may hold things that cannot
 //! move between threads. `load` knows nothing else of where requests come from.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,6 +59,12 @@ pub trait RequestSource {
 
     /// Returns the endpoints' names in the order of [`Endpoint`]; asked when the run has ended.
     fn endpoints(&self) -> Vec<String>;
+
+    /// Returns which of the target's pinned addresses this worker's connections go to; `None` leaves the choice to
+    /// `load`, which never dials any other.
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// Takes note that a run has ended, before [`RequestSource::endpoints`] is asked.
     fn finish(&mut self) {}
