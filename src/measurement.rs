@@ -34,6 +34,8 @@ pub enum OutcomeClass {
     /// A complete answer with a status of 200 to 299.
     #[serde(rename = "2xx")]
     Success,
+    /// A complete answer of another status that a declared check expects.
+    Expected,
     /// A complete answer with a status of 300 to 399; redirects are recorded, never followed.
     #[serde(rename = "3xx")]
     Redirect,
@@ -43,6 +45,11 @@ pub enum OutcomeClass {
     /// A complete answer with a status of 500 to 599.
     #[serde(rename = "5xx")]
     ServerError,
+    /// The server asked to be left alone for a while (429 or 503 with `Retry-After`), or the request was withheld
+    /// because it had.
+    RetryLater,
+    /// A complete answer that a declared check does not accept.
+    Check,
     /// No connection: refused, unreachable, or TLS failed.
     Connect,
     /// The connection broke while the answer was read.
@@ -61,11 +68,14 @@ pub enum OutcomeClass {
 
 impl OutcomeClass {
     /// Every class, in the order in which reports list them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Success,
+        Self::Expected,
         Self::Redirect,
         Self::ClientError,
         Self::ServerError,
+        Self::RetryLater,
+        Self::Check,
         Self::Connect,
         Self::Read,
         Self::Write,
@@ -92,9 +102,12 @@ impl OutcomeClass {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "2xx",
+            Self::Expected => "expected",
             Self::Redirect => "3xx",
             Self::ClientError => "4xx",
             Self::ServerError => "5xx",
+            Self::RetryLater => "retry-later",
+            Self::Check => "check",
             Self::Connect => "connect",
             Self::Read => "read",
             Self::Write => "write",
@@ -108,13 +121,21 @@ impl OutcomeClass {
     /// Returns whether the request got a whole HTTP answer, of whatever status.
     #[must_use]
     pub fn is_answered(self) -> bool {
-        matches!(self, Self::Success | Self::Redirect | Self::ClientError | Self::ServerError)
+        matches!(
+            self,
+            Self::Success
+                | Self::Expected
+                | Self::Redirect
+                | Self::ClientError
+                | Self::ServerError
+                | Self::Check
+        )
     }
 
-    /// Returns whether the gate counts it as an error: everything but 2xx and 3xx.
+    /// Returns whether the gate counts it as an error: everything but 2xx, 3xx and what a check expects.
     #[must_use]
     pub fn is_error(self) -> bool {
-        !matches!(self, Self::Success | Self::Redirect)
+        !matches!(self, Self::Success | Self::Expected | Self::Redirect)
     }
 }
 
@@ -229,6 +250,50 @@ pub struct GeneratorHealth {
     pub busy_share: f64,
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// As planned.
+    #[default]
+    Complete,
+    /// Somebody interrupted it (Ctrl-C).
+    Interrupted,
+    /// The circuit breaker opened: the target was not well, for this reason.
+    Unhealthy(String),
+    /// The guard took its permission back, for this reason.
+    Revoked(String),
+    /// The run reached a ceiling of what may be sent, and this one.
+    Exhausted(String),
+    /// The source of requests failed, for this reason.
+    SourceFailed(String),
+}
+
+impl Ending {
+    /// Returns why a run was cut short, as a fragment; `None` where it was not.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Complete => None,
+            Self::Interrupted => Some("the run was interrupted".to_owned()),
+            Self::Unhealthy(why) => Some(format!("the target was unhealthy: {why}")),
+            Self::Revoked(why) => Some(format!("the guard took its permission back: {why}")),
+            Self::Exhausted(why) => Some(format!("the run reached its ceiling: {why}")),
+            Self::SourceFailed(why) => Some(format!("the requests ran out: {why}")),
+        }
+    }
+}
+
+/// What was seen of the requests of one kind, over the whole measured time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointMeasurement {
+    /// The endpoint's name, unique within a measurement.
+    pub name: String,
+    /// From the intended send to the last byte, as in [`Round::latency`].
+    pub latency: Histogram<u64>,
+    /// How its requests ended.
+    pub outcomes: Outcomes,
+}
+
 /// What one drive of one scenario saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
@@ -246,11 +311,21 @@ pub struct Measurement {
     pub reached_connections: u32,
     /// The generator's own part.
     pub generator: GeneratorHealth,
-    /// Whether the run was cut short (Ctrl-C): it holds what was measured until then.
-    pub is_partial: bool,
+    /// How the run ended; where it was cut short, this holds what was measured until then.
+    pub ending: Ending,
+    /// What was seen of each endpoint, in the order in which the scenario names them; empty where it has only one.
+    pub endpoints: Vec<EndpointMeasurement>,
+    /// The latencies of each outcome class other than 2xx that has some, over the whole measured time.
+    pub class_latency: Vec<(OutcomeClass, Histogram<u64>)>,
 }
 
 impl Measurement {
+    /// Returns whether the run was cut short.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.ending != Ending::Complete
+    }
+
     /// Returns the outcomes of all rounds together.
     #[must_use]
     pub fn outcomes(&self) -> Outcomes {

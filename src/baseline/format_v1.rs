@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram_v2::{self, MAX_COUNT};
 use super::{BaselineError, Fingerprint, Record};
 use crate::context::CommitSha;
-use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Outcomes, Round};
+use crate::measurement::{Ending, GeneratorHealth, Measurement, OutcomeClass, Outcomes, Round};
 use crate::scenario::{Rate, ScenarioName};
 
 /// The largest file that is read; a record of five rounds takes about 100 kB.
@@ -226,7 +226,7 @@ impl RecordV1 {
             asked_connections: measurement.asked_connections,
             reached_connections: measurement.reached_connections,
             elapsed_ns: u64::try_from(measurement.elapsed.as_nanos()).unwrap_or(u64::MAX),
-            is_partial: measurement.is_partial,
+            is_partial: measurement.is_partial(),
             late_share: measurement.generator.late_share,
             lag_p99_us: measurement.generator.lag_p99_us,
             busy_share: measurement.generator.busy_share,
@@ -248,7 +248,10 @@ impl RecordV1 {
                     lag_p99_us: self.lag_p99_us,
                     busy_share: self.busy_share,
                 },
-                is_partial: self.is_partial,
+                // Why is for the report of that run; here it matters only that nothing is compared with it.
+                ending: if self.is_partial { Ending::Interrupted } else { Ending::Complete },
+                endpoints: Vec::new(),
+                class_latency: Vec::new(),
             },
             commit: self.commit,
             measured_at: self.measured_at,

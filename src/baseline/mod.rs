@@ -123,7 +123,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
+    use crate::measurement::{Ending, GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::ScenarioName;
 
     pub(crate) fn fingerprint() -> Fingerprint {
@@ -156,7 +156,9 @@ pub(crate) mod tests {
                 asked_connections: 2,
                 reached_connections: 2,
                 generator: GeneratorHealth::default(),
-                is_partial: false,
+                ending: Ending::Complete,
+                endpoints: vec![],
+                class_latency: vec![],
             },
             commit: None,
             measured_at: measured_at.parse().unwrap(),

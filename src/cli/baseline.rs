@@ -168,7 +168,7 @@ fn promote(
     if records.is_empty() {
         return Err(Failure::usage(format!("{} holds no measurement", path.display()), "run the gate again"));
     }
-    if let Some(cut) = records.iter().find(|record| record.measurement.is_partial) {
+    if let Some(cut) = records.iter().find(|record| record.measurement.is_partial()) {
         return Err(Failure::usage(
             format!("{} was cut short and can't be a baseline", cut.measurement.scenario),
             "run it again to its end",

@@ -19,6 +19,7 @@ use crate::baseline::{DirStore, Machine, Record};
 use crate::config;
 use crate::context::Context;
 use crate::guard::{self, ClearedTarget, Inquiry, SystemResolver};
+use crate::load::StopSignal;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
@@ -78,6 +79,7 @@ struct Stage<'a> {
     scenario: Scenario,
     machine: Machine,
     display: Display<'a>,
+    stop: StopSignal,
 }
 
 impl<'a> Stage<'a> {
@@ -103,6 +105,7 @@ impl<'a> Stage<'a> {
             scenario,
             machine: Machine::read(),
             display,
+            stop: StopSignal::new(&session.cancel),
         })
     }
 
@@ -136,7 +139,7 @@ impl<'a> Stage<'a> {
             commit: None,
             records,
             threads: config::DEFAULT_THREADS,
-            cancel: &self.session.cancel,
+            stop: &self.stop,
             display: &self.display,
         }
     }

@@ -3,8 +3,6 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::failure::{Failure, chain};
 use super::progress::Display;
 use crate::baseline::{Fingerprint, Machine, Record};
@@ -12,9 +10,10 @@ use crate::clock;
 use crate::compare::{self, Comparison, History, Mode};
 use crate::context::CommitSha;
 use crate::guard::ClearedTarget;
-use crate::load::{self, DriveOptions};
+use crate::load::{self, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
+use crate::request::Fixed;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
 
@@ -32,7 +31,8 @@ pub(super) struct Gate<'a> {
     /// What is remembered of earlier runs.
     pub(super) records: &'a [Record],
     pub(super) threads: NonZeroUsize,
-    pub(super) cancel: &'a CancellationToken,
+    /// Ends every run, whatever the reason.
+    pub(super) stop: &'a StopSignal,
     pub(super) display: &'a Display<'a>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Judged {
 impl Judged {
     /// Takes the verdict back because the service ended while it was loaded; a run that was cut short says so already.
     pub(super) fn without_service(mut self, how_it_ended: &str) -> Self {
-        if !self.record.measurement.is_partial {
+        if !self.record.measurement.is_partial() {
             let reason = format!("the service ended during the run: {how_it_ended}");
             self.report.comparison = compare::invalidate(self.report.comparison, reason);
             self.exit = Exit::CouldNotComplete;
@@ -85,7 +85,8 @@ impl Gate<'_> {
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
         let options = DriveOptions { threads: self.threads };
         let drawn = self.display.begin(label);
-        load::drive(self.target, scenario, &options, self.cancel, &|progress| drawn.show(&progress))
+        let sources = Fixed::new(&scenario.request, &self.target.origin().authority());
+        load::drive(self.target, scenario, &sources, &options, self.stop, &|progress| drawn.show(&progress))
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
     }
 
@@ -134,11 +135,11 @@ impl Gate<'_> {
     fn pause(&self, pause: Duration) -> bool {
         let end = clock::monotonic() + pause;
         while clock::monotonic() < end {
-            if self.cancel.is_cancelled() {
+            if self.stop.is_given() {
                 return false;
             }
             std::thread::sleep(PAUSE_STEP.min(pause));
         }
-        !self.cancel.is_cancelled()
+        !self.stop.is_given()
     }
 }

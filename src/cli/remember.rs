@@ -50,7 +50,7 @@ pub(super) fn save(
     let mut refused = Vec::new();
     for one in judged {
         let name = &one.record.measurement.scenario;
-        match (one.record.measurement.is_partial, one.report.comparison.verdict) {
+        match (one.record.measurement.is_partial(), one.report.comparison.verdict) {
             (true, _) => refused.push(format!("{name} was not saved as a baseline: the run was cut short")),
             (_, Verdict::Invalid) => {
                 refused.push(format!("{name} was not saved as a baseline: the run is invalid"));

@@ -14,6 +14,7 @@ use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::guard::ClearedTarget;
+use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
 use crate::verdict::{Exit, Verdict};
 
@@ -33,6 +34,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     report.warnings = [subject.reading.warnings.clone(), recalled.warnings].concat();
     report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
+    let stop = StopSignal::new(&session.cancel);
     let gate = Gate {
         target: &cleared,
         target_kind,
@@ -40,7 +42,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         commit: subject.commit(session),
         records: &recalled.records,
         threads: settings.threads,
-        cancel: &session.cancel,
+        stop: &stop,
         display: &display,
     };
     let mut judged = Vec::new();

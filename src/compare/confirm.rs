@@ -87,7 +87,7 @@ fn is_regressed(metric: &MetricComparison) -> bool {
 mod tests {
     use super::super::tests::{gate, judge_against, measurement, quiet_history, round, steady};
     use super::*;
-    use crate::measurement::{Measurement, OutcomeClass};
+    use crate::measurement::{Ending, Measurement, OutcomeClass};
     use crate::scenario::Quantile;
 
     fn judged(head: &Measurement) -> Comparison {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_second_run_that_was_cut_short_confirms_nothing() {
-        let cut = Measurement { is_partial: true, ..steady(4_000.0) };
+        let cut = Measurement { ending: Ending::Interrupted, ..steady(4_000.0) };
 
         assert_eq!(confirm(slow_at(4_000.0, 9_000.0), judged(&cut)).verdict, Verdict::Invalid);
     }

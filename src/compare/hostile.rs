@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::tests::{gate, judge_against, measurement, quiet_history, round, stored};
-use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Round};
+use crate::measurement::{Ending, GeneratorHealth, Measurement, OutcomeClass, Round};
 use crate::scenario::{Budget, Gate, Quantile};
 use crate::verdict::Verdict;
 
@@ -39,7 +39,9 @@ fn any_measurement() -> impl Strategy<Value = Measurement> {
                 asked_connections: asked,
                 reached_connections: reached,
                 generator: GeneratorHealth { late_share, lag_p99_us, busy_share },
-                is_partial: is_partial && is_open,
+                ending: if is_partial && is_open { Ending::Interrupted } else { Ending::Complete },
+                endpoints: vec![],
+                class_latency: vec![],
                 ..usual
             }
         },
@@ -81,7 +83,7 @@ proptest! {
         let comparison = judge_against(&gate, &head, &records);
 
         let outcomes = head.outcomes();
-        if outcomes.answered() == 0 || head.is_partial {
+        if outcomes.answered() == 0 || head.is_partial() {
             prop_assert_eq!(comparison.verdict, Verdict::Invalid);
         }
         let runs = comparison.baseline.as_ref().map_or(0, |used| used.runs);

@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::baseline::tests::fingerprint;
-    use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
+    use crate::measurement::{Ending, GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::{Budget, Rate};
     use crate::verdict::FailOn;
 
@@ -248,7 +248,9 @@ mod tests {
             asked_connections: 8,
             reached_connections: 8,
             generator: GeneratorHealth::default(),
-            is_partial: false,
+            ending: Ending::Complete,
+            endpoints: vec![],
+            class_latency: vec![],
         }
     }
 
@@ -435,12 +437,12 @@ mod tests {
     #[test]
     fn a_run_that_was_cut_short_is_invalid_however_it_looks() {
         for us in [3_000.0, 6_000.0] {
-            let head = Measurement { is_partial: true, ..steady(us) };
+            let head = Measurement { ending: Ending::Interrupted, ..steady(us) };
 
             let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
 
             assert_eq!(comparison.verdict, Verdict::Invalid);
-            assert!(comparison.reasons[0].contains("cut short"));
+            assert!(comparison.reasons[0].contains("interrupted"));
         }
     }
 

@@ -111,7 +111,7 @@ fn why_no_candidate(record: &Record, history: &History) -> Option<String> {
 }
 
 fn why_no_good(gate: &Gate, measurement: &Measurement) -> Option<String> {
-    if measurement.is_partial {
+    if measurement.is_partial() {
         return Some("cut short".to_owned());
     }
     if validity::is_above_error_rate(gate, &measurement.outcomes()) {
@@ -129,7 +129,7 @@ mod tests {
     use super::super::tests::{NOW, gate, steady, stored};
     use super::*;
     use crate::baseline::Fingerprint;
-    use crate::measurement::{GeneratorHealth, OutcomeClass, Round};
+    use crate::measurement::{Ending, GeneratorHealth, OutcomeClass, Round};
     use crate::scenario::Quantile;
 
     fn recalled(records: &[Record]) -> (usize, Vec<String>) {
@@ -222,7 +222,7 @@ mod tests {
         };
         let mut unanswered = Measurement { rounds: vec![Round::empty()], ..steady(3_000.0) };
         unanswered.rounds[0].outcomes.add(OutcomeClass::Redirect, 1);
-        let cut = Measurement { is_partial: true, ..steady(3_000.0) };
+        let cut = Measurement { ending: Ending::Interrupted, ..steady(3_000.0) };
 
         let records: Vec<Record> = [failing, overloaded, unanswered, cut]
             .into_iter()

@@ -34,8 +34,8 @@ const ANSWERS_OF_A_LIVE_ROUND: u64 = 100;
 /// Says why a run measured nothing that can be judged, where that is so.
 pub(super) fn why_invalid(head: &Measurement) -> Option<String> {
     let outcomes = head.outcomes();
-    if head.is_partial {
-        return Some("the run was cut short; what was measured until then is shown, not judged".to_owned());
+    if let Some(reason) = head.ending.reason() {
+        return Some(format!("{reason}; what was measured until then is shown, not judged"));
     }
     if outcomes.total() == 0 {
         return Some("nothing was measured: no request was due".to_owned());

@@ -21,6 +21,11 @@ pub(crate) async fn run(crew: Rc<Crew>, number: usize, ceiling: Option<Rc<RefCel
     sleep_until(crew.window().starts_at.into()).await;
     let mut now = clock::monotonic();
     loop {
+        let pause = crew.pause_of(number);
+        if !pause.is_zero() {
+            line.rest(pause).await;
+            now = clock::monotonic();
+        }
         if let Some(ceiling) = &ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
             let mut wait = pin!(sleep_until(slot.into()));

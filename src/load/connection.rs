@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -18,8 +19,11 @@ use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
 use super::tls::Tls;
+use super::witness::Witness;
 use crate::clock;
 use crate::guard::ClearedTarget;
+use crate::measurement::OutcomeClass;
+use crate::request::{Interest, Wire};
 
 /// What one read takes at most: a usual answer in one piece, 50 connections in less than a megabyte.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -37,11 +41,29 @@ pub(crate) enum Failure {
     Timeout,
 }
 
+impl Failure {
+    /// Returns the class that a request with this failure counts under.
+    pub(crate) fn class(self) -> OutcomeClass {
+        match self {
+            Self::Write => OutcomeClass::Write,
+            Self::Read => OutcomeClass::Read,
+            Self::Protocol => OutcomeClass::Protocol,
+            Self::Timeout => OutcomeClass::Timeout,
+        }
+    }
+}
+
 /// One open connection to the target.
 pub(crate) struct Connection {
     stream: Stream,
     buffer: Box<[u8]>,
+    /// What was read and not yet decoded: the beginning of the next of several answers.
+    unread: Range<usize>,
     decoder: Decoder,
+    /// Answers that are still to come for what was sent.
+    awaited: usize,
+    /// Bytes sent and received so far.
+    traffic: u64,
     /// Whether it has carried an answer; one that never did may be a sign of a broken server.
     pub(crate) has_answered: bool,
 }
@@ -56,7 +78,6 @@ pub(crate) async fn open(
     target: &ClearedTarget,
     attempt: usize,
     tls: Option<&Tls>,
-    answers_head: bool,
 ) -> io::Result<Connection> {
     let tcp = connect(target, attempt).await?;
     tcp.set_nodelay(true)?;
@@ -64,8 +85,15 @@ pub(crate) async fn open(
         None => Stream::Plain(tcp),
         Some(tls) => Stream::Tls(Box::new(tls.connector.connect(tls.server_name.clone(), tcp).await?)),
     };
-    let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-    Ok(Connection { stream, buffer, decoder: Decoder::new(answers_head), has_answered: false })
+    Ok(Connection {
+        stream,
+        buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+        unread: 0..0,
+        decoder: Decoder::new(),
+        awaited: 0,
+        traffic: 0,
+        has_answered: false,
+    })
 }
 
 /// Connects to the first address that takes it, as every client does: a machine without IPv6 is given IPv6 addresses
@@ -83,18 +111,42 @@ async fn connect(target: &ClearedTarget, attempt: usize) -> io::Result<TcpStream
     Err(failure)
 }
 
+/// What one exchange needs beside the connection.
+pub(crate) struct Exchange<'a> {
+    /// What is sent.
+    pub(crate) wire: &'a Wire,
+    /// What somebody wants to see of the answers.
+    pub(crate) interest: Interest,
+    /// Who sees it.
+    pub(crate) witness: &'a mut Witness,
+    /// By when an answer must have come.
+    pub(crate) deadline: &'a mut Deadline,
+}
+
 impl Connection {
-    /// Sends a request and reads its answer. After a failure, or an answer that does not keep the connection alive,
-    /// the connection must be dropped.
-    pub(crate) async fn exchange(&mut self, wire: &[u8], deadline: &mut Deadline) -> Result<Answer, Failure> {
-        if let Some(answer) = self.send(wire, deadline).await? {
+    /// Sends what a wire form holds and reads its first answer. After a failure, or an answer that does not keep the
+    /// connection alive, the connection must be dropped.
+    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>) -> Result<Answer, Failure> {
+        let Exchange { wire, interest, witness, deadline } = exchange;
+        self.awaited = wire.requests();
+        self.decoder.expect(wire.is_head(0));
+        witness.begin(interest);
+        if let Some(answer) = self.send(wire.bytes(), witness, deadline).await? {
             return Ok(answer);
         }
-        poll_fn(|cx| match self.poll_answer(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
-        })
-        .await
+        self.read_answer(witness, deadline).await
+    }
+
+    /// Reads the next of several answers; `exchange` has read `index` of them.
+    pub(crate) async fn next_answer(
+        &mut self,
+        exchange: Exchange<'_>,
+        index: usize,
+    ) -> Result<Answer, Failure> {
+        let Exchange { wire, interest, witness, deadline } = exchange;
+        self.decoder.expect(wire.is_head(index));
+        witness.begin(interest);
+        self.read_answer(witness, deadline).await
     }
 
     /// Is ready when the server ends, breaks or abuses the connection between requests.
@@ -102,12 +154,35 @@ impl Connection {
         self.stream.poll_read(cx, &mut self.buffer).map(|_| ())
     }
 
+    /// Returns the bytes sent and received since this was asked last.
+    pub(crate) fn take_traffic(&mut self) -> u64 {
+        std::mem::take(&mut self.traffic)
+    }
+
+    async fn read_answer(
+        &mut self,
+        witness: &mut Witness,
+        deadline: &mut Deadline,
+    ) -> Result<Answer, Failure> {
+        poll_fn(|cx| match self.poll_answer(cx, witness) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
+        })
+        .await
+    }
+
     /// Sends a request; returns its answer where that was complete before the request was.
     ///
     /// A server may answer and stop reading, or write while it reads: without reading meanwhile, both would wait.
-    async fn send(&mut self, wire: &[u8], deadline: &mut Deadline) -> Result<Option<Answer>, Failure> {
+    async fn send(
+        &mut self,
+        wire: &[u8],
+        witness: &mut Witness,
+        deadline: &mut Deadline,
+    ) -> Result<Option<Answer>, Failure> {
         let mut written = 0;
         let mut is_broken = false;
+        self.traffic += wire.len() as u64;
         poll_fn(|cx| {
             if !is_broken {
                 match self.stream.poll_write_all(cx, wire, &mut written) {
@@ -116,7 +191,7 @@ impl Connection {
                     Poll::Pending => {}
                 }
             }
-            match self.poll_answer(cx) {
+            match self.poll_answer(cx, witness) {
                 // The rest of the request was never sent, so no other can follow it.
                 Poll::Ready(Ok(answer)) => Poll::Ready(Ok(Some(Answer { keeps_alive: false, ..answer }))),
                 Poll::Ready(Err(_)) if is_broken => Poll::Ready(Err(Failure::Write)),
@@ -127,22 +202,35 @@ impl Connection {
         .await
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>, witness: &mut Witness) -> Poll<Result<Answer, Failure>> {
         loop {
-            let count = ready!(self.stream.poll_read(cx, &mut self.buffer)).map_err(|_| Failure::Read)?;
-            let answer = match count {
-                0 => Some(self.decoder.finish().ok_or(Failure::Read)?),
-                _ => self.decoder.feed(&self.buffer[..count]).map_err(|_| Failure::Protocol)?,
-            };
-            match answer {
-                None => {}
-                Some(answer) if answer.leftover == 0 => {
-                    self.has_answered = true;
-                    return Poll::Ready(Ok(answer));
+            if self.unread.is_empty() {
+                let count = ready!(self.stream.poll_read(cx, &mut self.buffer)).map_err(|_| Failure::Read)?;
+                self.traffic += count as u64;
+                self.unread = 0..count;
+                if count == 0 {
+                    let answer = self.decoder.finish().ok_or(Failure::Read)?;
+                    return Poll::Ready(self.complete(answer));
                 }
-                Some(_) => return Poll::Ready(Err(Failure::Protocol)),
+            }
+            let unread = std::mem::take(&mut self.unread);
+            let end = unread.end;
+            let fed = self.decoder.feed(&self.buffer[unread], witness).map_err(|_| Failure::Protocol)?;
+            if let Some(answer) = fed {
+                self.unread = end - answer.leftover..end;
+                return Poll::Ready(self.complete(answer));
             }
         }
+    }
+
+    fn complete(&mut self, answer: Answer) -> Result<Answer, Failure> {
+        self.awaited = self.awaited.saturating_sub(1);
+        // Bytes behind the last answer are some that nobody asked for.
+        if self.awaited == 0 && !self.unread.is_empty() {
+            return Err(Failure::Protocol);
+        }
+        self.has_answered = true;
+        Ok(answer)
     }
 }
 

@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::codec::Answer;
+use super::connection::Failure;
 use super::pacer::Window;
-use super::tally::Tally;
+use super::stop::StopSignal;
+use super::tally::{Tally, Times};
 use super::tls::Tls;
+use super::witness::Witness;
+use crate::clock;
 use crate::guard::ClearedTarget;
-use crate::measurement::OutcomeClass;
-use crate::request::Wire;
+use crate::measurement::{Ending, OutcomeClass};
+use crate::request::{Answered, Chosen, Endpoint, Judgement, RequestSource, SourceFailure, Wire};
 
 /// What all lines of a run need to know.
 pub(crate) struct Orders {
@@ -24,10 +29,8 @@ pub(crate) struct Orders {
     pub(crate) target: ClearedTarget,
     /// How to speak TLS with it.
     pub(crate) tls: Option<Tls>,
-    /// The request as it is sent.
-    pub(crate) wire: Wire,
-    /// Whether the request is a HEAD.
-    pub(crate) is_head: bool,
+    /// Ends the run early.
+    pub(crate) stop: StopSignal,
     /// How long one request may take.
     pub(crate) timeout: Duration,
     /// Whether requests are due by a schedule.
@@ -61,10 +64,13 @@ impl OpenConnections {
     }
 }
 
-/// A request that a line has taken on.
+/// What a line has taken on: one request, or several that are sent together.
 #[derive(Debug, Clone, Copy)]
 struct Ticket {
     intended_at: Instant,
+    endpoint: Endpoint,
+    /// Answers that are still to come.
+    awaited: u32,
     is_sent: bool,
 }
 
@@ -74,21 +80,35 @@ pub(crate) struct Crew {
     window: Window,
     ends_at: Cell<Instant>,
     tally: RefCell<Tally>,
+    source: RefCell<Box<dyn RequestSource>>,
+    /// Whether asking the source takes no time worth measuring.
+    pub(crate) source_is_instant: bool,
     in_flight: Vec<Cell<Option<Ticket>>>,
     /// Told when a request is settled after the end.
     settled: Notify,
+    /// Told when the end comes earlier than planned.
+    ended: Notify,
 }
 
 impl Crew {
     /// Gathers a crew of `lines` connections, none of them open.
-    pub(crate) fn new(orders: Arc<Orders>, window: Window, tally: Tally, lines: usize) -> Rc<Self> {
+    pub(crate) fn new(
+        orders: Arc<Orders>,
+        window: Window,
+        tally: Tally,
+        source: Box<dyn RequestSource>,
+        lines: usize,
+    ) -> Rc<Self> {
         Rc::new(Self {
+            source_is_instant: source.is_instant(),
+            source: RefCell::new(source),
             orders,
             window,
             ends_at: Cell::new(window.ends_at),
             tally: RefCell::new(tally),
             in_flight: (0..lines).map(|_| Cell::new(None)).collect(),
             settled: Notify::new(),
+            ended: Notify::new(),
         })
     }
 
@@ -100,6 +120,12 @@ impl Crew {
     /// Stops sending earlier than planned.
     pub(crate) fn end_now(&self, now: Instant) {
         self.ends_at.set(now.min(self.ends_at.get()));
+        self.ended.notify_one();
+    }
+
+    /// Waits until the crew stops earlier than planned.
+    pub(crate) async fn ended_early(&self) {
+        self.ended.notified().await;
     }
 
     /// Returns what all lines of the run need to know.
@@ -117,14 +143,69 @@ impl Crew {
         self.in_flight.len()
     }
 
-    /// Gives a line its next request; it counts as in flight from here.
-    pub(crate) fn take_on(&self, line: usize, intended_at: Instant) {
-        self.in_flight[line].set(Some(Ticket { intended_at, is_sent: false }));
+    /// Asks the source what a line sends next; `None` where nothing more is to be sent.
+    pub(crate) fn choose(&self, line: usize, wire: &mut Rc<Wire>) -> Option<Chosen> {
+        let chosen = self.source.borrow_mut().next(line, wire);
+        match chosen {
+            Ok(Some(chosen)) if wire.requests() > 0 => return Some(chosen),
+            Ok(Some(_)) => self.fail(&SourceFailure {
+                what: "the source of requests gave an empty one".to_owned(),
+                help: "report this as a bug: no source may do so".to_owned(),
+            }),
+            Ok(None) => self.end_now(clock::monotonic()),
+            Err(failure) => self.fail(&failure),
+        }
+        None
     }
 
-    /// Notes that a line's request leaves, and when that should have been.
-    pub(crate) fn send_off(&self, line: usize, intended_at: Instant) {
-        self.in_flight[line].set(Some(Ticket { intended_at, is_sent: true }));
+    /// Shows the source an answer.
+    pub(crate) fn judge(&self, chosen: Chosen, answer: &Answered<'_>) -> Judgement {
+        let judged = self.source.borrow_mut().answered(chosen, answer);
+        let judgement = judged.unwrap_or_else(|failure| {
+            self.fail(&failure);
+            Judgement::default()
+        });
+        if judgement.stops_worker {
+            self.end_now(clock::monotonic());
+        }
+        judgement
+    }
+
+    /// Asks the source how long a line waits before its next request.
+    pub(crate) fn pause_of(&self, line: usize) -> Duration {
+        if self.source_is_instant {
+            return Duration::ZERO;
+        }
+        let pause = self.source.borrow_mut().pause(line);
+        pause.unwrap_or_else(|failure| {
+            self.fail(&failure);
+            Duration::ZERO
+        })
+    }
+
+    /// Ends the whole run because the source cannot go on.
+    fn fail(&self, failure: &SourceFailure) {
+        self.end_now(clock::monotonic());
+        self.orders.stop.stop(Ending::SourceFailed(failure.to_string()));
+    }
+
+    /// Gives a line its next request; it counts as in flight from here.
+    pub(crate) fn take_on(&self, line: usize, intended_at: Instant) {
+        let (endpoint, awaited) = (Endpoint::default(), 1);
+        self.in_flight[line].set(Some(Ticket { intended_at, endpoint, awaited, is_sent: false }));
+    }
+
+    /// Notes that a line's requests leave, and when that should have been.
+    pub(crate) fn send_off(&self, line: usize, intended_at: Instant, endpoint: Endpoint, awaited: u32) {
+        self.in_flight[line].set(Some(Ticket { intended_at, endpoint, awaited, is_sent: true }));
+    }
+
+    /// Notes that one of several answers came.
+    pub(crate) fn answer_came(&self, line: usize) {
+        if let Some(ticket) = self.in_flight[line].get() {
+            let awaited = ticket.awaited.saturating_sub(1);
+            self.in_flight[line].set(Some(Ticket { awaited, ..ticket }));
+        }
     }
 
     /// Frees a line whose request has its outcome.
@@ -140,6 +221,40 @@ impl Crew {
         count(&mut self.tally.borrow_mut());
     }
 
+    /// Counts how one request ended.
+    pub(crate) fn settle(
+        &self,
+        result: Result<Answer, Failure>,
+        judgement: Judgement,
+        endpoint: Endpoint,
+        times: Times,
+        witness: &Witness,
+        traffic: u64,
+    ) {
+        let tally = &mut *self.tally.borrow_mut();
+        tally.note_traffic(traffic);
+        match result {
+            Ok(answer) => match class_of(answer.status, judgement, witness) {
+                OutcomeClass::Protocol => {
+                    tally.failed(OutcomeClass::Protocol, endpoint, times.intended_at, 1);
+                }
+                class => tally.answered(class, endpoint, times),
+            },
+            Err(Failure::Timeout) => {
+                tally.cut_off(OutcomeClass::Timeout, endpoint, times.intended_at, times.finished_at, 1);
+            }
+            Err(failure) => tally.failed(failure.class(), endpoint, times.intended_at, 1),
+        }
+    }
+
+    /// Counts requests that were sent together with one whose end was the connection's end.
+    pub(crate) fn lose(&self, failure: Option<Failure>, endpoint: Endpoint, times: Times, count: usize) {
+        if count > 0 {
+            let class = failure.map_or(OutcomeClass::Read, Failure::class);
+            self.count(|tally| tally.failed(class, endpoint, times.intended_at, count as u64));
+        }
+    }
+
     /// Waits until nothing is in flight.
     pub(crate) async fn quiet(&self) {
         while self.in_flight.iter().any(|ticket| ticket.get().is_some()) {
@@ -151,12 +266,27 @@ impl Crew {
     pub(crate) fn give_up(&self, now: Instant) {
         for ticket in self.in_flight.iter().filter_map(Cell::take) {
             let class = if ticket.is_sent { OutcomeClass::Unanswered } else { OutcomeClass::Unsent };
-            self.tally.borrow_mut().cut_off(class, ticket.intended_at, now, 1);
+            let count = u64::from(ticket.awaited);
+            self.tally.borrow_mut().cut_off(class, ticket.endpoint, ticket.intended_at, now, count);
         }
     }
 
-    /// Returns the tally of the dismissed crew; all lines must be gone.
-    pub(crate) fn into_tally(self: Rc<Self>) -> Option<Tally> {
-        Rc::into_inner(self).map(|crew| crew.tally.into_inner())
+    /// Returns tally and source of the dismissed crew; all lines must be gone.
+    pub(crate) fn dismiss(self: Rc<Self>) -> Option<(Tally, Box<dyn RequestSource>)> {
+        Rc::into_inner(self).map(|crew| (crew.tally.into_inner(), crew.source.into_inner()))
+    }
+}
+
+/// Returns what an answer counts as.
+fn class_of(status: u16, judgement: Judgement, witness: &Witness) -> OutcomeClass {
+    let Some(class) = OutcomeClass::of_status(status) else { return OutcomeClass::Protocol };
+    if judgement.is_failed {
+        OutcomeClass::Check
+    } else if judgement.is_expected && class.is_error() {
+        OutcomeClass::Expected
+    } else if matches!(status, 429 | 503) && witness.headers().first("retry-after").is_some() {
+        OutcomeClass::RetryLater
+    } else {
+        class
     }
 }

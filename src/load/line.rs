@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::codec::Answer;
-use super::connection::{Connection, Deadline, Failure, open};
+use super::connection::{Connection, Deadline, Exchange, Failure, open};
 use super::crew::Crew;
-use super::tally::{Tally, Times};
+use super::tally::Times;
+use super::witness::Witness;
 use crate::clock;
 use crate::measurement::OutcomeClass;
+use crate::request::{Answered, Chosen, Endpoint, Interest, Judgement, Wire};
 
 /// The pause after the first failure of a connection that never answered.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
@@ -34,6 +36,9 @@ pub(crate) struct Line {
     crew: Rc<Crew>,
     connection: Option<Connection>,
     deadline: Deadline,
+    /// What is sent next, or was sent last.
+    wire: Rc<Wire>,
+    witness: Witness,
     attempts: usize,
     failures: u32,
 }
@@ -42,7 +47,16 @@ impl Line {
     /// Makes a line without a connection.
     pub(crate) fn new(crew: Rc<Crew>, number: usize) -> Self {
         let deadline = Deadline::new(crew.orders().timeout, clock::monotonic());
-        Self { number, crew, connection: None, deadline, attempts: number, failures: 0 }
+        Self {
+            number,
+            crew,
+            connection: None,
+            deadline,
+            wire: Rc::default(),
+            witness: Witness::default(),
+            attempts: number,
+            failures: 0,
+        }
     }
 
     /// Returns whether the line has an open connection.
@@ -69,6 +83,12 @@ impl Line {
         true
     }
 
+    /// Waits for a while with an idle connection.
+    pub(crate) async fn rest(&mut self, pause: Duration) {
+        let mut wait = std::pin::pin!(sleep(pause));
+        self.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+    }
+
     /// Opens a connection before a request needs it. A failure is charged to no request.
     pub(crate) async fn open_ahead(&mut self) {
         self.deadline.start(clock::monotonic());
@@ -86,15 +106,26 @@ impl Line {
             if let Err(class) = self.open().await {
                 return self.settle_unopened(intended_at, class);
             }
-            times.sent_at = clock::monotonic();
-            if !self.crew.orders().is_scheduled {
-                times.intended_at = times.sent_at;
-            }
-            if times.sent_at >= self.crew.ends_at() {
-                return self.settle_too_late(times);
-            }
+            self.delay_until_now(&mut times);
         }
-        self.send(times).await
+        if times.sent_at >= self.crew.ends_at() {
+            return self.settle_too_late(times);
+        }
+        let Some(chosen) = self.crew.choose(self.number, &mut self.wire) else {
+            return self.settle_too_late(times);
+        };
+        if !self.crew.source_is_instant {
+            self.delay_until_now(&mut times);
+        }
+        self.send(chosen, times).await
+    }
+
+    /// Moves the send to now; without a schedule a request is due when it can leave.
+    fn delay_until_now(&self, times: &mut Times) {
+        times.sent_at = clock::monotonic();
+        if !self.crew.orders().is_scheduled {
+            times.intended_at = times.sent_at;
+        }
     }
 
     /// Waits for something while the connection is idle; a connection that the server closes meanwhile is dropped
@@ -117,19 +148,37 @@ impl Line {
         .await
     }
 
-    async fn send(&mut self, mut times: Times) -> Instant {
-        self.crew.send_off(self.number, times.intended_at);
-        let connection = self.connection.as_mut().expect("carry opened it");
-        let result = connection.exchange(self.crew.orders().wire.bytes(), &mut self.deadline).await;
-        times.finished_at = clock::monotonic();
-        self.crew.count(|tally| settle(tally, result, times));
-        match result {
-            Ok(answer) if answer.keeps_alive => self.failures = 0,
-            _ => {
-                let has_served = connection.has_answered || result == Err(Failure::Timeout);
-                self.failures = if has_served { 0 } else { self.failures + 1 };
-                self.close();
+    async fn send(&mut self, chosen: Chosen, mut times: Times) -> Instant {
+        let Self { number, crew, connection, deadline, wire, witness, failures, .. } = self;
+        let connection = connection.as_mut().expect("carry opened it");
+        let requests = wire.requests();
+        crew.send_off(*number, times.intended_at, chosen.endpoint, requests.try_into().unwrap_or(u32::MAX));
+        let mut answered = 0;
+        let is_usable = loop {
+            let exchange = Exchange { wire, interest: chosen.interest, witness, deadline };
+            let result = match answered {
+                0 => connection.exchange(exchange).await,
+                _ => connection.next_answer(exchange, answered).await,
+            };
+            times.finished_at = clock::monotonic();
+            let judgement = judge(crew, *number, chosen, result.ok(), witness);
+            let traffic = connection.take_traffic();
+            let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
+            crew.settle(result, judgement, endpoint, times, witness, traffic);
+            answered += 1;
+            let keeps_alive = result.is_ok_and(|answer| answer.keeps_alive);
+            if keeps_alive && answered < requests {
+                crew.answer_came(*number);
+                continue;
             }
+            let has_served = connection.has_answered || result == Err(Failure::Timeout);
+            *failures = if keeps_alive || has_served { 0 } else { *failures + 1 };
+            // What was sent behind an answer that ended the connection is lost with it.
+            crew.lose(result.err(), chosen.endpoint, times, requests - answered);
+            break keeps_alive;
+        };
+        if !is_usable {
+            self.close();
         }
         self.crew.settled(self.number, times.finished_at);
         times.finished_at
@@ -138,7 +187,7 @@ impl Line {
     async fn open(&mut self) -> Result<(), OutcomeClass> {
         self.attempts += 1;
         let orders = Arc::clone(self.crew.orders());
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref(), orders.is_head);
+        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref());
         let mut opening = std::pin::pin!(opening);
         let deadline = &mut self.deadline;
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
@@ -159,9 +208,9 @@ impl Line {
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {
         let now = clock::monotonic();
         if class == OutcomeClass::Timeout {
-            self.crew.count(|tally| tally.cut_off(class, intended_at, now, 1));
+            self.crew.count(|tally| tally.cut_off(class, Endpoint::default(), intended_at, now, 1));
         } else {
-            self.crew.count(|tally| tally.failed(class, intended_at));
+            self.crew.count(|tally| tally.failed(class, Endpoint::default(), intended_at, 1));
             self.failures += 1;
         }
         self.crew.settled(self.number, now);
@@ -172,25 +221,22 @@ impl Line {
     /// closed loop it never became a request.
     fn settle_too_late(&self, times: Times) -> Instant {
         if self.crew.orders().is_scheduled {
-            self.crew.count(|tally| tally.cut_off(OutcomeClass::Unsent, times.intended_at, times.sent_at, 1));
+            let (class, endpoint) = (OutcomeClass::Unsent, Endpoint::default());
+            self.crew.count(|tally| tally.cut_off(class, endpoint, times.intended_at, times.sent_at, 1));
         }
         self.crew.settled(self.number, times.sent_at);
         times.sent_at
     }
 }
 
-fn settle(tally: &mut Tally, result: Result<Answer, Failure>, times: Times) {
-    let intended_at = times.intended_at;
-    match result {
-        Ok(answer) => match OutcomeClass::of_status(answer.status) {
-            Some(class) => tally.answered(class, times),
-            None => tally.failed(OutcomeClass::Protocol, intended_at),
-        },
-        Err(Failure::Timeout) => tally.cut_off(OutcomeClass::Timeout, intended_at, times.finished_at, 1),
-        Err(Failure::Write) => tally.failed(OutcomeClass::Write, intended_at),
-        Err(Failure::Read) => tally.failed(OutcomeClass::Read, intended_at),
-        Err(Failure::Protocol) => tally.failed(OutcomeClass::Protocol, intended_at),
-    }
+/// Shows the source an answer that it wants to see.
+fn judge(crew: &Crew, line: usize, chosen: Chosen, answer: Option<Answer>, witness: &Witness) -> Judgement {
+    let Some(answer) = answer.filter(|_| chosen.interest > Interest::Nothing) else {
+        return Judgement::default();
+    };
+    let (body, is_body_cut) = witness.seen_body();
+    let seen = Answered { line, status: answer.status, headers: witness.headers(), body, is_body_cut };
+    crew.judge(chosen, &seen)
 }
 
 impl Drop for Line {

@@ -11,9 +11,11 @@ mod crew;
 mod line;
 mod open_loop;
 mod pacer;
+mod stop;
 mod tally;
 mod timer;
 mod tls;
+mod witness;
 mod worker;
 
 #[cfg(test)]
@@ -26,17 +28,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+pub use self::stop::StopSignal;
 
 use self::crew::{OpenConnections, Orders};
 use self::pacer::{Part, Window, bounded};
-use self::tally::{Lateness, Published, merge_rounds};
+use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
 use self::tls::Tls;
-use self::worker::{Assignment, Share, work};
+use self::worker::{Assignment, Share, WorkerError, work};
 use crate::clock;
 use crate::guard::ClearedTarget;
-use crate::measurement::{GeneratorHealth, Measurement, empty_histogram};
-use crate::request::{Method, Wire};
+use crate::measurement::{Ending, GeneratorHealth, Measurement, empty_histogram};
+use crate::request::{RequestSources, SourceFailure};
 use crate::scenario::{Pacing, Scenario};
 
 /// How often the caller hears of progress.
@@ -99,6 +101,18 @@ pub enum LoadError {
     /// The system gave no thread, poller or timer: its limits are too low.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
+    /// There is no source of requests; nothing was sent.
+    #[error("cannot make the requests: {0}")]
+    Source(SourceFailure),
+}
+
+impl From<WorkerError> for LoadError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::System(error) => Self::Worker(error),
+            WorkerError::Source(failure) => Self::Source(failure),
+        }
+    }
 }
 
 impl LoadError {
@@ -111,6 +125,7 @@ impl LoadError {
             Self::NoRoots => "install the system's root certificates (package ca-certificates)",
             Self::ServerName { .. } => "the preview's host must be a DNS name or an IP address",
             Self::Worker(_) => "raise the limits on threads and open files (ulimit -u, ulimit -n)",
+            Self::Source(failure) => &failure.help,
         }
         .to_owned()
     }
@@ -119,65 +134,64 @@ impl LoadError {
 /// Drives one scenario against a cleared target and returns what was seen.
 ///
 /// Blocks until the run has ended and drained. `progress` is called about ten times a second on the calling thread.
-/// When `cancel` fires, the run ends within a second and what was measured until then is returned.
+/// When `stop` is given, the run ends within a second and what was measured until then is returned, with the reason.
 ///
 /// # Errors
 /// Only what makes the run impossible; failures of the server are outcomes.
 pub fn drive(
     target: &ClearedTarget,
     scenario: &Scenario,
+    sources: &dyn RequestSources,
     options: &DriveOptions,
-    cancel: &CancellationToken,
+    stop: &StopSignal,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Measurement, LoadError> {
+    // A run that fails halfway must stop the workers that have started, but not what else the caller stops.
+    let stop = stop.child();
     let orders = Arc::new(Orders {
         tls: Tls::prepare(target)?,
         target: target.clone(),
-        wire: Wire::of(&scenario.request, &target.origin().authority()),
-        is_head: scenario.request.method() == Method::Head,
+        stop: stop.clone(),
         timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });
-    // A run that fails halfway must stop the workers that have started, but not what else the caller cancels.
-    let stop = cancel.child_token();
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
-    let assignments = assign(scenario, options, &orders, window, &stop);
-    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))
-        .map_err(LoadError::Worker)?;
-    Ok(measurement(scenario, &window, &orders.open_connections, shares))
+    let assignments = assign(scenario, sources, options, &orders, window);
+    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))?;
+    Ok(measurement(scenario, &window, &orders, shares))
 }
 
 /// Divides connections among the workers as evenly as possible; each gets at least one.
-fn assign(
+fn assign<'a>(
     scenario: &Scenario,
+    sources: &'a dyn RequestSources,
     options: &DriveOptions,
     orders: &Arc<Orders>,
     window: Window,
-    stop: &CancellationToken,
-) -> Vec<Assignment> {
+) -> Vec<Assignment<'a>> {
     let connections = scenario.profile.connections.get();
     let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(connections);
     (0..workers)
         .map(|number| Assignment {
             orders: Arc::clone(orders),
+            sources,
             pacing: scenario.profile.pacing,
             window,
             rounds: scenario.profile.rounds.get(),
             part: Part { number, of: workers },
             connections: (connections / workers + u32::from(number < connections % workers)) as usize,
             published: Arc::default(),
-            cancel: stop.clone(),
         })
         .collect()
 }
 
 /// Runs every worker on its own thread and calls `tell` now and then until all have reported.
 fn run_workers(
-    assignments: &[Assignment],
-    stop: &CancellationToken,
+    assignments: &[Assignment<'_>],
+    stop: &StopSignal,
     tell: impl Fn(),
-) -> io::Result<Vec<Share>> {
+) -> Result<Vec<Share>, WorkerError> {
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for assignment in assignments {
@@ -190,8 +204,8 @@ fn run_workers(
                 .name(format!("load-{}", assignment.part.number))
                 .spawn_scoped(scope, report);
             if let Err(error) = started {
-                stop.cancel();
-                return Err(error);
+                stop.stop(Ending::Interrupted);
+                return Err(error.into());
             }
         }
         drop(sender);
@@ -200,7 +214,7 @@ fn run_workers(
             match receiver.recv_timeout(PROGRESS_INTERVAL) {
                 Ok(Ok(share)) => shares.push(share),
                 Ok(Err(error)) => {
-                    stop.cancel();
+                    stop.stop(Ending::Interrupted);
                     return Err(error);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => tell(),
@@ -210,7 +224,7 @@ fn run_workers(
     })
 }
 
-fn observe(window: &Window, assignments: &[Assignment]) -> Progress {
+fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
     let now = clock::monotonic();
     let total = window.ends_at - window.starts_at;
     let phase = match now {
@@ -230,18 +244,23 @@ fn observe(window: &Window, assignments: &[Assignment]) -> Progress {
     }
 }
 
-fn measurement(
-    scenario: &Scenario,
-    window: &Window,
-    open_connections: &OpenConnections,
-    shares: Vec<Share>,
-) -> Measurement {
+fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Vec<Share>) -> Measurement {
     let profile = &scenario.profile;
     let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
-    let is_partial = shares.iter().any(|share| share.is_partial);
+    let was_stopped = shares.iter().any(|share| share.was_stopped);
     let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
-    let (rounds, lateness): (Vec<_>, Vec<_>) =
-        shares.into_iter().map(|share| (share.rounds, share.lateness)).unzip();
+    let (mut rounds, mut lateness, mut endpoints, mut classes) = (vec![], vec![], vec![], vec![]);
+    for share in shares {
+        rounds.push(share.seen.rounds);
+        lateness.push(share.seen.lateness);
+        classes.push(share.seen.class_latency);
+        let named = share.endpoints.into_iter().zip(share.seen.endpoints);
+        endpoints.push(
+            named
+                .filter_map(|(name, seen)| seen.map(|(latency, outcomes)| (name, latency, outcomes)))
+                .collect(),
+        );
+    }
     Measurement {
         scenario: scenario.name.clone(),
         rounds: merge_rounds(rounds),
@@ -251,9 +270,16 @@ fn measurement(
             Pacing::ClosedLoop { .. } => None,
         },
         asked_connections: profile.connections.get(),
-        reached_connections: open_connections.most(),
+        reached_connections: orders.open_connections.most(),
         generator: health(&lateness, busy_share),
-        is_partial,
+        // A signal that came when everything was over cut nothing short.
+        ending: match orders.stop.ending() {
+            ending @ Ending::SourceFailed(_) => ending,
+            ending if was_stopped => ending,
+            _ => Ending::Complete,
+        },
+        endpoints: merge_endpoints(endpoints),
+        class_latency: merge_classes(classes),
     }
 }
 

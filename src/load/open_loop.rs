@@ -17,6 +17,7 @@ use super::pacer::Schedule;
 use super::timer::Timer;
 use crate::clock;
 use crate::measurement::OutcomeClass;
+use crate::request::Endpoint;
 
 /// At the end, unsent requests are recorded in at most this many steps a round; more would be a needless pause.
 const MAX_UNSENT_STEPS: u64 = 10_000;
@@ -110,7 +111,9 @@ impl Board {
             while index < to {
                 let count = step.min(to - index);
                 let intended_at = self.schedule.due_at(index);
-                self.crew.count(|tally| tally.cut_off(OutcomeClass::Unsent, intended_at, ends_at, count));
+                self.crew.count(|tally| {
+                    tally.cut_off(OutcomeClass::Unsent, Endpoint::default(), intended_at, ends_at, count);
+                });
                 index += count;
             }
         }

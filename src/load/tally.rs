@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::pacer::{Window, nanos};
-use crate::measurement::{OutcomeClass, Round, empty_histogram};
+use crate::measurement::{EndpointMeasurement, OutcomeClass, Outcomes, Round, empty_histogram};
+use crate::request::Endpoint;
 
 /// A send this late is counted: it is ten times what a timer on a machine with a free processor needs.
 pub(crate) const LATE: Duration = Duration::from_millis(1);
@@ -23,6 +24,8 @@ pub(crate) struct Published {
     pub(crate) answered: AtomicU64,
     /// Requests since the start that count as errors.
     pub(crate) errors: AtomicU64,
+    /// Bytes sent and received since the start, without those of TLS.
+    pub(crate) traffic: AtomicU64,
 }
 
 /// The times of one request.
@@ -42,9 +45,32 @@ pub(crate) struct Tally {
     rounds: Vec<Option<Box<RoundTally>>>,
     lateness: Histogram<u64>,
     late: u64,
+    /// What was seen of each endpoint; `None` where the source has only one.
+    endpoints: Option<Vec<Option<Box<EndpointTally>>>>,
+    /// Latencies of each class other than 2xx.
+    class_latency: [Option<Box<Histogram<u64>>>; OutcomeClass::ALL.len()],
     published: Arc<Published>,
     answered: u64,
     errors: u64,
+    traffic: u64,
+}
+
+/// What was seen of one endpoint.
+struct EndpointTally {
+    latency: Histogram<u64>,
+    counts: [u64; OutcomeClass::ALL.len()],
+}
+
+/// Everything that one worker saw.
+pub(crate) struct Seen {
+    /// The rounds that had begun.
+    pub(crate) rounds: Vec<Round>,
+    /// How late the worker was by its own fault.
+    pub(crate) lateness: Lateness,
+    /// The endpoints by their numbers; empty where the source has only one.
+    pub(crate) endpoints: Vec<Option<(Histogram<u64>, Outcomes)>>,
+    /// Latencies of each class other than 2xx.
+    pub(crate) class_latency: Vec<(OutcomeClass, Histogram<u64>)>,
 }
 
 struct RoundTally {
@@ -64,43 +90,74 @@ pub(crate) struct Lateness {
 }
 
 impl Tally {
-    /// Makes an empty tally.
-    pub(crate) fn new(window: Window, rounds: u32, published: Arc<Published>) -> Self {
-        let rounds = (0..rounds).map(|_| None).collect();
-        Self { window, rounds, lateness: empty_histogram(), late: 0, published, answered: 0, errors: 0 }
+    /// Makes an empty tally, which counts for each endpoint only where there are some.
+    pub(crate) fn new(window: Window, rounds: u32, has_endpoints: bool, published: Arc<Published>) -> Self {
+        Self {
+            window,
+            rounds: (0..rounds).map(|_| None).collect(),
+            lateness: empty_histogram(),
+            late: 0,
+            endpoints: has_endpoints.then(Vec::new),
+            class_latency: Default::default(),
+            published,
+            answered: 0,
+            errors: 0,
+            traffic: 0,
+        }
     }
 
-    /// Counts a whole answer; only those of 2xx and 3xx go into the histograms, as an error can be fast.
-    pub(crate) fn answered(&mut self, class: OutcomeClass, times: Times) {
-        let Some(round) = self.count(class, times.intended_at) else { return };
-        if class.is_error() {
-            return;
+    /// Counts a whole answer; only those of 2xx and 3xx, and expected ones, go into the rounds' histograms, as an
+    /// error can be fast.
+    pub(crate) fn answered(&mut self, class: OutcomeClass, endpoint: Endpoint, times: Times) {
+        let Some(round) = self.count(class, times.intended_at, 1) else { return };
+        let latency = nanos(times.finished_at.saturating_duration_since(times.intended_at));
+        if !class.is_error() {
+            let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
+            if times.sent_at <= times.intended_at {
+                round.prompt.saturating_record(service_time);
+            } else {
+                let send_lag = times.sent_at.saturating_duration_since(times.intended_at);
+                round.lagged.latency.saturating_record(latency);
+                round.lagged.service_time.saturating_record(service_time);
+                round.lagged.send_lag.saturating_record(nanos(send_lag));
+            }
         }
-        let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
-        if times.sent_at <= times.intended_at {
-            round.prompt.saturating_record(service_time);
-            return;
-        }
-        let latency = times.finished_at.saturating_duration_since(times.intended_at);
-        let send_lag = times.sent_at.saturating_duration_since(times.intended_at);
-        round.lagged.latency.saturating_record(nanos(latency));
-        round.lagged.service_time.saturating_record(service_time);
-        round.lagged.send_lag.saturating_record(nanos(send_lag));
+        self.count_by_kind(class, endpoint, Some(latency), 1);
     }
 
-    /// Counts a request that failed; its time says nothing about the service.
-    pub(crate) fn failed(&mut self, class: OutcomeClass, intended_at: Instant) {
-        self.count(class, intended_at);
+    /// Counts requests that failed; their time says nothing about the service.
+    pub(crate) fn failed(
+        &mut self,
+        class: OutcomeClass,
+        endpoint: Endpoint,
+        intended_at: Instant,
+        count: u64,
+    ) {
+        if self.count(class, intended_at, count).is_some() {
+            self.count_by_kind(class, endpoint, None, count);
+        }
     }
 
     /// Counts requests that were given up, with the time they lasted: the answer would have taken longer.
-    pub(crate) fn cut_off(&mut self, class: OutcomeClass, intended_at: Instant, at: Instant, count: u64) {
-        self.publish(class, count);
-        if let Some(round) = self.round(intended_at) {
-            round.counts[class as usize] += count;
-            let lasted = nanos(at.saturating_duration_since(intended_at));
+    pub(crate) fn cut_off(
+        &mut self,
+        class: OutcomeClass,
+        endpoint: Endpoint,
+        intended_at: Instant,
+        at: Instant,
+        count: u64,
+    ) {
+        let lasted = nanos(at.saturating_duration_since(intended_at));
+        if let Some(round) = self.count(class, intended_at, count) {
             round.lagged.latency.saturating_record_n(lasted, count);
+            self.count_by_kind(class, endpoint, Some(lasted), count);
         }
+    }
+
+    /// Notes bytes that went to and fro.
+    pub(crate) fn note_traffic(&mut self, bytes: u64) {
+        self.traffic += bytes;
+        self.published.traffic.store(self.traffic, Ordering::Relaxed);
     }
 
     /// Notes how late a request left although a connection was free.
@@ -112,18 +169,49 @@ impl Tally {
         }
     }
 
-    /// Returns the first `rounds` rounds and the lateness.
-    pub(crate) fn finish(self, rounds: u32) -> (Vec<Round>, Lateness) {
+    /// Returns what was seen, with the first `rounds` rounds.
+    pub(crate) fn finish(self, rounds: u32) -> Seen {
         let rounds = self.rounds.into_iter().take(rounds as usize);
-        let rounds = rounds.map(|round| round.map_or_else(Round::empty, |round| round.finish())).collect();
-        (rounds, Lateness { histogram: self.lateness, late: self.late })
+        let by_class = OutcomeClass::ALL.into_iter().zip(self.class_latency);
+        Seen {
+            rounds: rounds.map(|round| round.map_or_else(Round::empty, |round| round.finish())).collect(),
+            lateness: Lateness { histogram: self.lateness, late: self.late },
+            endpoints: self
+                .endpoints
+                .unwrap_or_default()
+                .into_iter()
+                .map(|endpoint| endpoint.map(|seen| (seen.latency, outcomes(&seen.counts))))
+                .collect(),
+            class_latency: by_class.filter_map(|(class, seen)| Some((class, *seen?))).collect(),
+        }
     }
 
-    fn count(&mut self, class: OutcomeClass, intended_at: Instant) -> Option<&mut RoundTally> {
-        self.publish(class, 1);
+    fn count(&mut self, class: OutcomeClass, intended_at: Instant, count: u64) -> Option<&mut RoundTally> {
+        self.publish(class, count);
         let round = self.round(intended_at)?;
-        round.counts[class as usize] += 1;
+        round.counts[class as usize] += count;
         Some(round)
+    }
+
+    /// Counts for the endpoint and the class; `latency` is in nanoseconds.
+    fn count_by_kind(&mut self, class: OutcomeClass, endpoint: Endpoint, latency: Option<u64>, count: u64) {
+        if class != OutcomeClass::Success
+            && let Some(latency) = latency
+        {
+            let seen = &mut self.class_latency[class as usize];
+            seen.get_or_insert_with(|| Box::new(empty_histogram())).saturating_record_n(latency, count);
+        }
+        let Some(endpoints) = &mut self.endpoints else { return };
+        let number = usize::from(endpoint.0);
+        if endpoints.len() <= number {
+            endpoints.resize_with(number + 1, || None);
+        }
+        let seen = endpoints[number].get_or_insert_with(|| Box::new(EndpointTally::new()));
+        seen.counts[class as usize] += count;
+        // As in the rounds: errors that were answered can be fast.
+        if let Some(latency) = latency.filter(|_| !class.is_error() || !class.is_answered()) {
+            seen.latency.saturating_record_n(latency, count);
+        }
     }
 
     fn publish(&mut self, class: OutcomeClass, count: u64) {
@@ -143,6 +231,12 @@ impl Tally {
     }
 }
 
+impl EndpointTally {
+    fn new() -> Self {
+        Self { latency: empty_histogram(), counts: [0; OutcomeClass::ALL.len()] }
+    }
+}
+
 impl RoundTally {
     fn new() -> Self {
         Self { prompt: empty_histogram(), lagged: Round::empty(), counts: [0; OutcomeClass::ALL.len()] }
@@ -154,11 +248,17 @@ impl RoundTally {
             histogram.add(&self.prompt).expect("both histograms have this project's bounds");
         }
         round.send_lag.saturating_record_n(0, self.prompt.len());
-        for class in OutcomeClass::ALL {
-            round.outcomes.add(class, self.counts[class as usize]);
-        }
+        round.outcomes = outcomes(&self.counts);
         round
     }
+}
+
+fn outcomes(counts: &[u64; OutcomeClass::ALL.len()]) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    for class in OutcomeClass::ALL {
+        outcomes.add(class, counts[class as usize]);
+    }
+    outcomes
 }
 
 /// Merges the shares of several workers. Workers that were cancelled at the edge of a round may differ by one.
@@ -174,6 +274,38 @@ pub(crate) fn merge_rounds(mut shares: Vec<Vec<Round>>) -> Vec<Round> {
     merged
 }
 
+/// Merges what several workers saw of endpoints, which are the same where their names are.
+pub(crate) fn merge_endpoints(
+    shares: impl IntoIterator<Item = Vec<(String, Histogram<u64>, Outcomes)>>,
+) -> Vec<EndpointMeasurement> {
+    let mut merged: Vec<EndpointMeasurement> = Vec::new();
+    for (name, latency, outcomes) in shares.into_iter().flatten() {
+        match merged.iter_mut().find(|endpoint| endpoint.name == name) {
+            Some(endpoint) => {
+                endpoint.latency.add(&latency).expect("both histograms have this project's bounds");
+                endpoint.outcomes.merge(&outcomes);
+            }
+            None => merged.push(EndpointMeasurement { name, latency, outcomes }),
+        }
+    }
+    merged
+}
+
+/// Merges the latencies by class of several workers.
+pub(crate) fn merge_classes(
+    shares: impl IntoIterator<Item = Vec<(OutcomeClass, Histogram<u64>)>>,
+) -> Vec<(OutcomeClass, Histogram<u64>)> {
+    let mut merged: Vec<(OutcomeClass, Histogram<u64>)> = Vec::new();
+    for (class, latency) in shares.into_iter().flatten() {
+        match merged.iter_mut().find(|(found, _)| *found == class) {
+            Some((_, all)) => all.add(&latency).expect("both histograms have this project's bounds"),
+            None => merged.push((class, latency)),
+        }
+    }
+    merged.sort_by_key(|(class, _)| *class);
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -184,6 +316,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    const GET: Endpoint = Endpoint(0);
+
     fn tally(start: Instant) -> Tally {
         let profile = LoadProfile {
             pacing: Pacing::ClosedLoop { ceiling: None },
@@ -193,7 +327,7 @@ mod tests {
             rounds: NonZeroU32::new(2).unwrap(),
             timeout: MS,
         };
-        Tally::new(Window::new(start, &profile), 2, Arc::default())
+        Tally::new(Window::new(start, &profile), 2, false, Arc::default())
     }
 
     #[test]
@@ -203,8 +337,8 @@ mod tests {
         let due = start + 1499 * MS;
         let times = Times { intended_at: due, sent_at: due + 100 * MS, finished_at: due + 300 * MS };
 
-        tally.answered(OutcomeClass::Success, times);
-        let (rounds, _) = tally.finish(2);
+        tally.answered(OutcomeClass::Success, GET, times);
+        let rounds = tally.finish(2).rounds;
 
         let lengths = |round: &Round| [round.latency.len(), round.service_time.len(), round.send_lag.len()];
         assert_eq!([lengths(&rounds[0]), lengths(&rounds[1])], [[1, 1, 1], [0, 0, 0]]);
@@ -221,9 +355,10 @@ mod tests {
 
         tally.answered(
             OutcomeClass::Redirect,
+            GET,
             Times { intended_at: due, sent_at: due, finished_at: due + MS },
         );
-        let (rounds, _) = tally.finish(2);
+        let rounds = tally.finish(2).rounds;
 
         let round = &rounds[1];
         assert_eq!([round.latency.len(), round.service_time.len(), round.send_lag.len()], [1, 1, 1]);
@@ -235,10 +370,10 @@ mod tests {
         let start = clock::monotonic();
         let mut tally = tally(start);
 
-        tally.failed(OutcomeClass::Read, start + 999 * MS);
+        tally.failed(OutcomeClass::Read, GET, start + 999 * MS, 1);
 
         assert_eq!(tally.published.errors.load(Ordering::Relaxed), 1);
-        let (rounds, _) = tally.finish(2);
+        let rounds = tally.finish(2).rounds;
         assert_eq!(rounds.iter().map(|round| round.outcomes.total()).sum::<u64>(), 0);
     }
 
@@ -248,13 +383,14 @@ mod tests {
         let mut tally = tally(start);
         let due = start + 1100 * MS;
 
-        tally.failed(OutcomeClass::Connect, due);
+        tally.failed(OutcomeClass::Connect, GET, due, 1);
         tally.answered(
             OutcomeClass::ServerError,
+            GET,
             Times { intended_at: due, sent_at: due, finished_at: due + MS },
         );
-        tally.cut_off(OutcomeClass::Timeout, due, due + 50 * MS, 1);
-        let (rounds, _) = tally.finish(2);
+        tally.cut_off(OutcomeClass::Timeout, GET, due, due + 50 * MS, 1);
+        let rounds = tally.finish(2).rounds;
 
         let round = &rounds[0];
         assert_eq!(round.outcomes.total(), 3);
@@ -271,9 +407,10 @@ mod tests {
                 let due = start + 1100 * MS;
                 tally.answered(
                     OutcomeClass::Success,
+                    GET,
                     Times { intended_at: due, sent_at: due, finished_at: due + worker * MS },
                 );
-                tally.finish(2).0
+                tally.finish(2).rounds
             })
             .collect();
 

@@ -9,19 +9,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::time::sleep_until;
-use tokio_util::sync::CancellationToken;
-
 use super::crew::{Crew, Orders};
 use super::open_loop::Board;
 use super::pacer::{Ceiling, Part, Schedule, Window};
-use super::tally::{Lateness, Published, Tally};
+use super::tally::{Published, Seen, Tally};
 use super::timer::Timer;
 use super::{closed_loop, open_loop};
 use crate::clock;
-use crate::measurement::Round;
+use crate::request::{RequestSources, Seat, SourceFailure};
 use crate::scenario::Pacing;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::sleep_until;
 
 /// How long the end of a run waits for answers.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
@@ -30,9 +28,11 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(2);
 const CANCELLED_DRAIN: Duration = Duration::from_millis(500);
 
 /// What one worker has to do.
-pub(crate) struct Assignment {
+pub(crate) struct Assignment<'a> {
     /// What all lines need to know.
     pub(crate) orders: Arc<Orders>,
+    /// Makes the worker's source of requests.
+    pub(crate) sources: &'a dyn RequestSources,
     /// When requests are sent.
     pub(crate) pacing: Pacing,
     /// When the run is measured.
@@ -45,44 +45,62 @@ pub(crate) struct Assignment {
     pub(crate) connections: usize,
     /// Where it shows its progress.
     pub(crate) published: Arc<Published>,
-    /// Ends the run early.
-    pub(crate) cancel: CancellationToken,
 }
 
 /// What one worker saw.
 pub(crate) struct Share {
-    /// The rounds that had begun.
-    pub(crate) rounds: Vec<Round>,
-    /// How late it was by its own fault.
-    pub(crate) lateness: Lateness,
+    /// What its tally holds.
+    pub(crate) seen: Seen,
+    /// The names of the endpoints by their numbers.
+    pub(crate) endpoints: Vec<String>,
     /// When it stopped sending.
     pub(crate) ended_at: Instant,
-    /// Whether it was cancelled.
-    pub(crate) is_partial: bool,
+    /// Whether it was stopped before its end.
+    pub(crate) was_stopped: bool,
     /// The share of its time that it had something to do.
     pub(crate) busy_share: f64,
 }
 
+/// What keeps a worker from working.
+#[derive(Debug)]
+pub(crate) enum WorkerError {
+    /// The system gave no poller or timer.
+    System(io::Error),
+    /// There is no source of requests.
+    Source(SourceFailure),
+}
+
+impl From<io::Error> for WorkerError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// Does one assignment on the current thread.
-pub(crate) fn work(assignment: &Assignment) -> io::Result<Share> {
+pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let tally = Tally::new(assignment.window, assignment.rounds, Arc::clone(&assignment.published));
+    let seat =
+        Seat { worker: assignment.part.number, workers: assignment.part.of, lines: assignment.connections };
+    let source = assignment.sources.for_worker(seat).map_err(WorkerError::Source)?;
+    let published = Arc::clone(&assignment.published);
+    let tally = Tally::new(assignment.window, assignment.rounds, source.has_endpoints(), published);
     let orders = Arc::clone(&assignment.orders);
-    let crew = Crew::new(orders, assignment.window, tally, assignment.connections);
+    let crew = Crew::new(orders, assignment.window, tally, source, assignment.connections);
     let started_at = clock::monotonic();
     let sent = runtime.block_on(send(assignment, &crew));
     // The runtime counts the time between its waits for sockets and timers; it is taken before the idle drain.
     let busy = runtime.metrics().worker_total_busy_duration(0);
     let busy_share = busy.as_secs_f64() / started_at.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-    let cancelled = runtime.block_on(async { settle(assignment, &crew, sent?).await });
+    let stopped = runtime.block_on(async { settle(assignment, &crew, sent?).await });
     // Dropping the runtime drops the lines, and with them every other owner of the crew.
     drop(runtime);
-    let is_partial = cancelled?;
+    let was_stopped = stopped?;
     let ended_at = crew.ends_at();
     let rounds_begun = assignment.window.rounds_begun(ended_at);
-    let tally = crew.into_tally().expect("only the lines shared the crew, and they are gone");
-    let (rounds, lateness) = tally.finish(rounds_begun);
-    Ok(Share { rounds, lateness, ended_at, is_partial, busy_share })
+    let (tally, mut source) = crew.dismiss().expect("only the lines shared the crew, and they are gone");
+    source.finish();
+    let endpoints = source.endpoints();
+    Ok(Share { seen: tally.finish(rounds_begun), endpoints, ended_at, was_stopped, busy_share })
 }
 
 /// How the sending ended.
@@ -92,7 +110,7 @@ struct Sent {
 }
 
 /// Starts the lines and lets them send until the end.
-async fn send(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<Sent> {
+async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> io::Result<Sent> {
     let board = match assignment.pacing {
         Pacing::ClosedLoop { ceiling } => {
             let slots = ceiling.map(|rate| {
@@ -117,7 +135,7 @@ async fn send(assignment: &Assignment, crew: &Rc<Crew>) -> io::Result<Sent> {
 }
 
 /// Settles every request; returns whether the run was cancelled.
-async fn settle(assignment: &Assignment, crew: &Rc<Crew>, sent: Sent) -> io::Result<bool> {
+async fn settle(assignment: &Assignment<'_>, crew: &Rc<Crew>, sent: Sent) -> io::Result<bool> {
     let drain_was_cut = drain(assignment, crew, sent.was_cancelled).await;
     crew.give_up(clock::monotonic());
     if let Some(board) = sent.board {
@@ -126,7 +144,7 @@ async fn settle(assignment: &Assignment, crew: &Rc<Crew>, sent: Sent) -> io::Res
     Ok(sent.was_cancelled || drain_was_cut)
 }
 
-async fn send_until_end(assignment: &Assignment, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
+async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
     let timer = Timer::new()?;
     let sending = async {
         match board {
@@ -134,18 +152,20 @@ async fn send_until_end(assignment: &Assignment, crew: &Crew, board: Option<&Boa
             None => timer.sleep_until(crew.ends_at()).await,
         }
     };
+    let ended_early = crew.ended_early();
     tokio::select! {
         biased;
-        () = assignment.cancel.cancelled() => {
+        () = assignment.orders.stop.token().cancelled() => {
             crew.end_now(clock::monotonic());
             Ok(true)
         }
+        () = ended_early => Ok(false),
         result = sending => result.map(|()| false),
     }
 }
 
 /// Waits for what is in flight; returns whether that was cut short.
-async fn drain(assignment: &Assignment, crew: &Crew, was_cancelled: bool) -> bool {
+async fn drain(assignment: &Assignment<'_>, crew: &Crew, was_cancelled: bool) -> bool {
     let patience = assignment.orders.timeout.min(LONGEST_DRAIN);
     let impatience = patience.min(CANCELLED_DRAIN);
     let limit = clock::monotonic() + if was_cancelled { impatience } else { patience };
@@ -153,7 +173,7 @@ async fn drain(assignment: &Assignment, crew: &Crew, was_cancelled: bool) -> boo
         if was_cancelled {
             std::future::pending::<()>().await;
         }
-        assignment.cancel.cancelled().await;
+        assignment.orders.stop.token().cancelled().await;
         sleep_until((clock::monotonic() + impatience).into()).await;
     };
     tokio::select! {

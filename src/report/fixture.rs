@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::compare::{BaselineUse, Comparison, MetricComparison, Mode};
-use crate::measurement::{GeneratorHealth, Measurement, OutcomeClass, Round, empty_histogram};
+use crate::measurement::{Ending, GeneratorHealth, Measurement, OutcomeClass, Round, empty_histogram};
 use crate::report::{Report, ReportedTarget, ScenarioReport};
 use crate::scenario::{Quantile, Rate, ScenarioName};
 use crate::target::{Origin, Scheme, Source};
@@ -117,7 +117,9 @@ fn measurement(name: &str, median_us: f64, is_measured: bool) -> Measurement {
         asked_connections: 8,
         reached_connections: 5,
         generator: GeneratorHealth { late_share: 0.001, lag_p99_us: 81.0, busy_share: 0.25 },
-        is_partial: false,
+        ending: Ending::Complete,
+        endpoints: vec![],
+        class_latency: vec![],
     }
 }
 

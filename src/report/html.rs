@@ -155,7 +155,7 @@ fn totals(scenario: &ScenarioReport, merged: &Round) -> Markup {
             @for reason in scenario.comparison.baseline.iter().flat_map(|baseline| &baseline.left_out) {
                 dt { "Left out" } dd { (outside(reason)) }
             }
-            @if scenario.measurement.is_partial {
+            @if scenario.measurement.is_partial() {
                 dt { "Cut short" } dd { "this is what was measured until then" }
             }
         }

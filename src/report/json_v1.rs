@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::compare::{BaselineUse, MetricComparison, Mode};
-use crate::measurement::{OutcomeClass, Outcomes, quantile_us};
+use crate::measurement::{EndpointMeasurement, OutcomeClass, Outcomes, quantile_us};
 use crate::report::{Report, ReportedTarget, ScenarioReport, wording};
 use crate::scenario::Quantile;
 use crate::verdict::Verdict;
@@ -72,6 +72,16 @@ struct Scenario<'a> {
     elapsed_seconds: Option<f64>,
     rounds: usize,
     partial: bool,
+    ended: Option<String>,
+    endpoints: Vec<Endpoint<'a>>,
+    class_latency: BTreeMap<&'static str, Times>,
+}
+
+#[derive(Serialize)]
+struct Endpoint<'a> {
+    name: &'a str,
+    latency: Times,
+    outcomes: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -194,7 +204,22 @@ impl<'a> From<&'a ScenarioReport> for Scenario<'a> {
             baseline: comparison.baseline.as_ref().map(Baseline::from),
             elapsed_seconds: figure(Some(elapsed)),
             rounds: measurement.rounds.len(),
-            partial: measurement.is_partial,
+            partial: measurement.is_partial(),
+            ended: measurement.ending.reason(),
+            endpoints: measurement.endpoints.iter().map(Endpoint::from).collect(),
+            class_latency: (measurement.class_latency.iter())
+                .map(|(class, latency)| (class.as_str(), Times::from(latency)))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a EndpointMeasurement> for Endpoint<'a> {
+    fn from(endpoint: &'a EndpointMeasurement) -> Self {
+        Self {
+            name: &endpoint.name,
+            latency: Times::from(&endpoint.latency),
+            outcomes: counts(&endpoint.outcomes),
         }
     }
 }

@@ -161,7 +161,7 @@ fn totals(page: &mut String, scenario: &ScenarioReport) {
         format!("errors {}", wording::errors(&outcomes)),
     ];
     parts.extend(wording::detectable(&scenario.comparison));
-    if scenario.measurement.is_partial {
+    if scenario.measurement.is_partial() {
         parts.push("**cut short**".to_owned());
     }
     line(page, &parts.join(" \u{b7} "));

@@ -206,6 +206,8 @@ fn outcome_word(class: OutcomeClass) -> &'static str {
         OutcomeClass::Write => "write error",
         OutcomeClass::Timeout => "time-out",
         OutcomeClass::Protocol => "protocol error",
+        OutcomeClass::RetryLater => "asked to retry later",
+        OutcomeClass::Check => "failed check",
         other => other.as_str(),
     }
 }

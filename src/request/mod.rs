@@ -3,12 +3,14 @@
 //! It is checked once, when it is made, so that no value can smuggle a second request, another host or a header
 //! break onto the wire. `wire` builds its wire form, and a `source` says which request comes next.
 
+mod fixed;
 mod placeholder;
 mod raw;
 mod script_plan;
 mod source;
 mod wire;
 
+pub use fixed::Fixed;
 pub use placeholder::{DeclaredSecret, Placeholders};
 pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Requests, Shape, is_header_name};
 pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};

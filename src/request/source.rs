@@ -36,9 +36,11 @@ pub trait RequestSource {
     /// A source whose request never changes puts a shared `Rc` there; one that builds its requests uses
     /// [`Rc::make_mut`] on what it finds, which keeps the memory of the line's last request.
     ///
+    /// Returns `None` where this worker has nothing more to send, such as at the end of its data; it then stops.
+    ///
     /// # Errors
-    /// The run ends with it: a source that cannot go on has nothing to send.
-    fn next(&mut self, line: usize, wire: &mut Rc<Wire>) -> Result<Chosen, SourceFailure>;
+    /// The run ends with it.
+    fn next(&mut self, line: usize, wire: &mut Rc<Wire>) -> Result<Option<Chosen>, SourceFailure>;
 
     /// Looks at an answer that [`Chosen::interest`] asked for; called once for each answer.
     ///
@@ -57,8 +59,20 @@ pub trait RequestSource {
         Ok(Duration::ZERO)
     }
 
-    /// Returns the endpoints' names in the order of [`Endpoint`]; asked when the run has ended.
+    /// Returns whether [`RequestSource::next`] takes no time worth measuring; a source that builds requests says no,
+    /// and its time is kept out of the service time.
+    fn is_instant(&self) -> bool {
+        false
+    }
+
+    /// Returns the endpoints' names in the order of [`Endpoint`]; asked when the run has ended. A source without
+    /// endpoints of its own returns none, and nothing is counted for each.
     fn endpoints(&self) -> Vec<String>;
+
+    /// Returns whether answers are to be counted for each endpoint; asked once, before the load.
+    fn has_endpoints(&self) -> bool {
+        !self.endpoints().is_empty()
+    }
 
     /// Returns which of the target's pinned addresses this worker's connections go to; `None` leaves the choice to
     /// `load`, which never dials any other.
@@ -122,6 +136,8 @@ pub struct Answered<'a> {
 pub struct Judgement {
     /// Whether a declared check failed: the answer then counts as an error of its own class.
     pub is_failed: bool,
+    /// Whether a declared check expects this status: the answer then counts as good, whatever its class.
+    pub is_expected: bool,
     /// Another endpoint to count it under.
     pub endpoint: Option<Endpoint>,
     /// Whether this worker is to send no more.

@@ -72,7 +72,12 @@ fn latencies(measurement: &Measurement) -> Distribution {
     let merged = measurement.merged();
     let in_microseconds = |ns: u64| (ns as f64 / 1_000.0).round();
     Distribution::of(merged.latency.iter_recorded().map(|point| {
-        (in_microseconds(point.value_iterated_to().min(merged.latency.max())), point.count_at_value() as f64)
+        (
+            in_microseconds(
+                merged.latency.median_equivalent(point.value_iterated_to()).min(merged.latency.max()),
+            ),
+            point.count_at_value() as f64,
+        )
     }))
 }
 

@@ -165,9 +165,7 @@ impl Natives<'_> {
         self.add("getenv", |_, host, name: String| {
             host.variable(&name).map(|value| value.map(str::to_owned))
         })?;
-        self.add_sure("time_us", |_, _, ()| {
-            Ok(clock::wall().as_microsecond() as f64)
-        })
+        self.add_sure("time_us", |_, _, ()| Ok(clock::wall().as_microsecond() as f64))
     }
 
     fn files(&self) -> mlua::Result<()> {
@@ -217,7 +215,9 @@ impl Natives<'_> {
             Ok(table)
         })?;
         self.add("tag", |_, host, name: String| host.tag(&name).map(|()| true))?;
-        self.add("verdict", |_, host, (name, is_met): (String, bool)| host.check(&name, is_met).map(|()| true))?;
+        self.add("verdict", |_, host, (name, is_met): (String, bool)| {
+            host.check(&name, is_met).map(|()| true)
+        })?;
         self.add_sure("stop", |_, host, _: MultiValue| {
             host.is_stopped.set(true);
             Ok(())

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use memchr::memmem;
 use mlua::Value;
 
 use super::error::ScriptError;
@@ -14,8 +15,7 @@ use super::plain::{Plains, globals};
 use super::state::{Callbacks, State, Text};
 use super::{Shared, host};
 use crate::request::{
-    Answered, Chosen, Endpoint, Interest, Judgement, RequestSource, RequestSources, Seat, Shape,
-    SourceFailure, Wire,
+    Answered, Chosen, Endpoint, Judgement, RequestSource, RequestSources, Seat, Shape, SourceFailure, Wire,
 };
 
 /// A longer delay than any run.
@@ -123,12 +123,8 @@ impl ScriptSource {
                 self.put(&text, Stage::Request, wire)?;
             }
         }
-        let least = if host.is_stopped.get() { Interest::Status } else { Interest::Nothing };
-        Ok(Chosen {
-            endpoint: Endpoint(host.endpoint.take().unwrap_or(0)),
-            interest: self.callbacks.interest.max(least),
-            ..Chosen::default()
-        })
+        let endpoint = Endpoint(host.endpoint.take().unwrap_or(0));
+        Ok(Chosen { endpoint, interest: self.callbacks.interest, ..Chosen::default() })
     }
 
     /// Reads what the script returned; nothing of it is sent on any doubt.
@@ -178,9 +174,7 @@ impl ScriptSource {
 
     fn judge(&self, answer: &Answered<'_>) -> Result<Judgement, ScriptError> {
         let host = &self.state.host;
-        if self.callbacks.interest != Interest::Nothing {
-            self.state.response(answer, self.callbacks.interest)?;
-        }
+        self.state.response(answer, self.callbacks.interest)?;
         Ok(Judgement {
             is_failed: host.has_failed.replace(false),
             endpoint: host.endpoint.take().map(Endpoint),
@@ -191,8 +185,20 @@ impl ScriptSource {
 }
 
 impl RequestSource for ScriptSource {
-    fn next(&mut self, _line: usize, wire: &mut Rc<Wire>) -> Result<Chosen, SourceFailure> {
-        Ok(self.choose(wire)?)
+    fn next(&mut self, _line: usize, wire: &mut Rc<Wire>) -> Result<Option<Chosen>, SourceFailure> {
+        if self.state.host.is_stopped.get() {
+            return Ok(None);
+        }
+        Ok(Some(self.choose(wire)?))
+    }
+
+    fn is_instant(&self) -> bool {
+        self.fixed.is_some()
+    }
+
+    fn has_endpoints(&self) -> bool {
+        // Known before the first tag is set: a script that never names it has none.
+        memmem::find(&self.shared.surroundings.plan.text, b"tag").is_some()
     }
 
     fn answered(&mut self, _chosen: Chosen, answer: &Answered<'_>) -> Result<Judgement, SourceFailure> {

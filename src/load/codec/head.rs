@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::Malformed;
+use crate::load::witness::Witness;
 
 /// As many header lines are parsed without asking for memory; hardly any service sends more.
 const USUAL_HEADERS: usize = 256;
@@ -36,8 +37,8 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
 }
 
-/// Returns the head and its length, or `None` where it is not complete.
-pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
+/// Returns the head and its length, or `None` where it is not complete. The witness hears of a final one.
+pub(super) fn parse_head(bytes: &[u8], witness: &mut Witness) -> Result<Option<(Head, usize)>, Malformed> {
     // Left uninitialised: clearing 10 KiB would cost as much as parsing a usual head.
     let mut headers = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut more_headers;
@@ -59,6 +60,9 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malforme
     };
     let fields = Fields::of(response.headers)?;
     let framing = fields.framing(minor)?;
+    if status >= 200 {
+        witness.head(status, response.headers.iter().map(|field| (field.name.as_bytes(), field.value)));
+    }
     let keeps_alive = !fields.says_close && (minor == 1 || fields.says_keep_alive);
     Ok(Some((Head { status, framing, keeps_alive }, length)))
 }

@@ -8,6 +8,7 @@ mod head;
 
 use self::chunk::ChunkState;
 use self::head::{Framing, Head, parse_head};
+use super::witness::{MAX_BODY_BYTES, Witness};
 
 /// All heads of one answer, interim answers included; as much as browsers accept is generous for a service.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -44,6 +45,8 @@ pub(crate) enum Malformed {
     Chunk,
     /// A chunk's size line or the trailers are longer than [`MAX_CHUNK_META_BYTES`].
     ChunkTooLong,
+    /// The body is longer than [`MAX_BODY_BYTES`].
+    BodyTooLong,
 }
 
 /// Reads the answers of one connection, one after the other.
@@ -68,10 +71,10 @@ enum State {
 }
 
 impl Decoder {
-    /// Makes a decoder; answers to HEAD have no body whatever their headers say.
-    pub(crate) fn new(answers_head: bool) -> Self {
+    /// Makes a decoder that awaits the answer to a GET.
+    pub(crate) fn new() -> Self {
         Self {
-            answers_head,
+            answers_head: false,
             state: State::Head,
             head: Vec::new(),
             interim_bytes: 0,
@@ -80,21 +83,27 @@ impl Decoder {
         }
     }
 
+    /// Says what the next answer is for: one to HEAD has no body whatever its headers say.
+    pub(crate) fn expect(&mut self, answers_head: bool) {
+        self.answers_head = answers_head;
+    }
+
     /// Takes the next bytes; returns the answer when they complete one.
     ///
     /// After an answer the decoder is ready for the next one; it has not looked at the leftover bytes.
-    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<Option<Answer>, Malformed> {
+    pub(crate) fn feed(&mut self, input: &[u8], witness: &mut Witness) -> Result<Option<Answer>, Malformed> {
         let mut rest = input;
         while matches!(self.state, State::Head) {
-            match self.feed_head(rest)? {
+            match self.feed_head(rest, witness)? {
                 Some(behind) => rest = behind,
                 None => return Ok(None),
             }
         }
         match self.state {
-            State::Head | State::UntilClose => Ok(None),
-            State::Sized(left) => Ok(self.feed_sized(left, rest)),
-            State::Chunked(chunk, meta_bytes) => self.feed_chunked(chunk, meta_bytes, rest),
+            State::Head => Ok(None),
+            State::UntilClose => witness.body(rest).map(|()| None),
+            State::Sized(left) => self.feed_sized(left, rest, witness),
+            State::Chunked(chunk, meta_bytes) => self.feed_chunked(chunk, meta_bytes, rest, witness),
         }
     }
 
@@ -103,15 +112,22 @@ impl Decoder {
         matches!(self.state, State::UntilClose).then(|| self.complete(0))
     }
 
-    fn feed_sized(&mut self, left: u64, rest: &[u8]) -> Option<Answer> {
-        let available = rest.len() as u64;
-        if available < left {
-            self.state = State::Sized(left - available);
-            return None;
+    fn feed_sized(
+        &mut self,
+        left: u64,
+        rest: &[u8],
+        witness: &mut Witness,
+    ) -> Result<Option<Answer>, Malformed> {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+        if taken > 0 {
+            witness.body(&rest[..taken])?;
         }
-        // `left` is at most `available`, which is a usize.
-        let leftover = usize::try_from(available - left).unwrap_or(0);
-        Some(self.complete(leftover))
+        let left = left - taken as u64;
+        if left > 0 {
+            self.state = State::Sized(left);
+            return Ok(None);
+        }
+        Ok(Some(self.complete(rest.len() - taken)))
     }
 
     fn complete(&mut self, leftover: usize) -> Answer {
@@ -122,21 +138,29 @@ impl Decoder {
     }
 
     /// Returns the bytes behind the head, or `None` where it is not complete.
-    fn feed_head<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    fn feed_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        witness: &mut Witness,
+    ) -> Result<Option<&'a [u8]>, Malformed> {
         // Nearly every head comes whole in one read; it is parsed in place.
         if self.head.is_empty()
             && input.starts_with(PREFIX)
-            && let Ok(Some((head, length))) = parse_head(input)
+            && let Ok(Some((head, length))) = parse_head(input, witness)
         {
             self.enter(&head, length)?;
             return Ok(Some(&input[length..]));
         }
-        self.feed_split_head(input)
+        self.feed_split_head(input, witness)
     }
 
     /// Collects a head line by line and parses it once, at its empty line, so that a server which sends single bytes
     /// costs linear time. The status line is checked when it is whole, the prefix at once.
-    fn feed_split_head<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+    fn feed_split_head<'a>(
+        &mut self,
+        input: &'a [u8],
+        witness: &mut Witness,
+    ) -> Result<Option<&'a [u8]>, Malformed> {
         let mut rest = input;
         loop {
             let is_first_line = !self.head.contains(&b'\n');
@@ -155,9 +179,9 @@ impl Decoder {
                 return Ok(None);
             }
             if is_first_line {
-                parse_head(&self.head)?;
+                parse_head(&self.head, witness)?;
             } else if self.head.ends_with(b"\n\n") || self.head.ends_with(b"\n\r\n") {
-                let (head, length) = parse_head(&self.head)?.ok_or(Malformed::Head)?;
+                let (head, length) = parse_head(&self.head, witness)?.ok_or(Malformed::Head)?;
                 self.head.clear();
                 self.enter(&head, length)?;
                 return Ok(Some(rest));
@@ -184,6 +208,7 @@ impl Decoder {
         let has_no_body = self.answers_head || matches!(head.status, 204 | 304);
         self.state = match head.framing {
             _ if has_no_body => State::Sized(0),
+            Framing::Sized(length) if length > MAX_BODY_BYTES => return Err(Malformed::BodyTooLong),
             Framing::Sized(length) => State::Sized(length),
             Framing::Chunked => State::Chunked(ChunkState::START, 0),
             Framing::UntilClose => {
@@ -199,10 +224,12 @@ impl Decoder {
         mut chunk: ChunkState,
         mut meta_bytes: usize,
         mut rest: &[u8],
+        witness: &mut Witness,
     ) -> Result<Option<Answer>, Malformed> {
         while let Some(&byte) = rest.first() {
             if let ChunkState::Data(left) = chunk {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                witness.body(&rest[..taken])?;
                 rest = &rest[taken..];
                 let left = left - taken as u64;
                 chunk = if left == 0 { ChunkState::DataReturn } else { ChunkState::Data(left) };
@@ -232,12 +259,14 @@ mod tests {
 
     /// Feeds the pieces one after the other; returns every answer, or what was wrong.
     fn decode(pieces: &[&[u8]], answers_head: bool) -> (Vec<(u16, bool)>, Result<(), Malformed>) {
-        let mut decoder = Decoder::new(answers_head);
+        let mut decoder = Decoder::new();
+        let mut witness = Witness::default();
+        decoder.expect(answers_head);
         let mut answers = Vec::new();
         for piece in pieces {
             let mut rest: &[u8] = piece;
             loop {
-                match decoder.feed(rest) {
+                match decoder.feed(rest, &mut witness) {
                     Ok(Some(answer)) => {
                         answers.push((answer.status, answer.keeps_alive));
                         rest = &rest[rest.len() - answer.leftover..];
@@ -305,26 +334,27 @@ mod tests {
 
     #[test]
     fn a_body_without_length_ends_with_the_stream() {
-        let mut decoder = Decoder::new(false);
+        let mut decoder = Decoder::new();
 
-        assert_eq!(decoder.feed(b"HTTP/1.1 200 OK\r\n\r\nhello"), Ok(None));
+        assert_eq!(decoder.feed(b"HTTP/1.1 200 OK\r\n\r\nhello", &mut Witness::default()), Ok(None));
         assert_eq!(decoder.finish(), Some(Answer { status: 200, keeps_alive: false, leftover: 0 }));
     }
 
     #[test]
     fn a_stream_that_ends_halfway_completes_nothing() {
         for part in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"] {
-            let mut decoder = Decoder::new(false);
-            assert_eq!(decoder.feed(part.as_bytes()), Ok(None));
+            let mut decoder = Decoder::new();
+            assert_eq!(decoder.feed(part.as_bytes(), &mut Witness::default()), Ok(None));
             assert_eq!(decoder.finish(), None, "{part:?}");
         }
     }
 
     #[test]
     fn bytes_behind_an_answer_are_told() {
-        let mut decoder = Decoder::new(false);
+        let mut decoder = Decoder::new();
 
-        let answer = decoder.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello").unwrap().unwrap();
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello";
+        let answer = decoder.feed(bytes, &mut Witness::default()).unwrap().unwrap();
 
         assert_eq!(answer.leftover, 3);
     }

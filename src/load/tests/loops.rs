@@ -9,11 +9,11 @@ use std::thread;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, answer_always, classes, local, open_loop, options,
+    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, answer_always, classes, drive_fixed, local, never, open_loop,
     read_request, run, scenario, serve, serve_always,
 };
 use crate::clock;
-use crate::load::{Phase, drive};
+use crate::load::{Phase, StopSignal};
 use crate::scenario::{Quantile, Scenario};
 
 fn in_rounds(mut scenario: Scenario, rounds: u32) -> Scenario {
@@ -39,13 +39,8 @@ fn the_closed_loop_keeps_all_connections_busy() {
 fn the_closed_loop_stays_under_its_ceiling() {
     let pacing = Pacing::ClosedLoop { ceiling: Some(Rate::per_second(100.0).unwrap()) };
 
-    let measurement = drive(
-        &local(serve_always(OK)),
-        &scenario(pacing, 8, 400 * MS),
-        &options(2),
-        &CancellationToken::new(),
-        &|_| {},
-    );
+    let measurement =
+        drive_fixed(&local(serve_always(OK)), &scenario(pacing, 8, 400 * MS), 2, &never(), &|_| {});
 
     let total = measurement.unwrap().outcomes().total();
     assert!((30..=41).contains(&total), "{total}");
@@ -67,8 +62,7 @@ fn the_open_loop_sends_exactly_what_is_due() {
         let scenario = in_rounds(scenario(open_loop(rate), 6, 300 * MS), 3);
 
         let measurement =
-            drive(&local(serve_always(OK)), &scenario, &options(threads), &CancellationToken::new(), &|_| {})
-                .unwrap();
+            drive_fixed(&local(serve_always(OK)), &scenario, threads, &never(), &|_| {}).unwrap();
 
         assert_eq!(classes(&measurement), [OutcomeClass::Success], "{rate}");
         assert_eq!(measurement.outcomes().total(), due, "{rate}");
@@ -145,7 +139,7 @@ fn progress_is_told_while_load_flows() {
     let mut scenario = scenario(CLOSED, 1, 250 * MS);
     scenario.profile.warm_up = 250 * MS;
 
-    drive(&local(serve_always(OK)), &scenario, &options(1), &CancellationToken::new(), &|progress| {
+    drive_fixed(&local(serve_always(OK)), &scenario, 1, &never(), &|progress| {
         told.lock().unwrap().push(progress);
     })
     .unwrap();
@@ -172,16 +166,17 @@ fn a_cancelled_run_keeps_what_it_measured() {
         let scenario = in_rounds(scenario(pacing, 2, 60_000 * MS), 600);
         let started = clock::monotonic();
 
-        let measurement = drive(&local(address), &scenario, &options(2), &cancel, &|progress| {
-            // The server hangs in the second round; the third never comes.
-            answers.store(progress.elapsed < 110 * MS, Ordering::Relaxed);
-            if progress.elapsed > 210 * MS {
-                cancel.cancel();
-            }
-        })
-        .unwrap();
+        let measurement =
+            drive_fixed(&local(address), &scenario, 2, &StopSignal::new(&cancel), &|progress| {
+                // The server hangs in the second round; the third never comes.
+                answers.store(progress.elapsed < 110 * MS, Ordering::Relaxed);
+                if progress.elapsed > 210 * MS {
+                    cancel.cancel();
+                }
+            })
+            .unwrap();
 
-        assert!(measurement.is_partial);
+        assert!(measurement.is_partial());
         assert!(started.elapsed() < 1300 * MS, "{:?}", started.elapsed());
         assert!((210 * MS..600 * MS).contains(&measurement.elapsed), "{:?}", measurement.elapsed);
         let rounds = measurement.elapsed.as_nanos().div_ceil(100_000_000);
@@ -203,9 +198,10 @@ fn a_run_cancelled_in_the_warm_up_measured_nothing() {
     scenario.profile.warm_up = 60_000 * MS;
 
     let measurement =
-        drive(&local(serve_always(OK)), &scenario, &options(1), &cancel, &|_| cancel.cancel()).unwrap();
+        drive_fixed(&local(serve_always(OK)), &scenario, 1, &StopSignal::new(&cancel), &|_| cancel.cancel())
+            .unwrap();
 
-    assert!(measurement.is_partial && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
+    assert!(measurement.is_partial() && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
     assert_eq!(measurement.outcomes().total(), 0);
 }
 
@@ -213,8 +209,7 @@ fn a_run_cancelled_in_the_warm_up_measured_nothing() {
 fn more_threads_than_connections_are_not_started() {
     let scenario = scenario(CLOSED, 2, 100 * MS);
 
-    let measurement =
-        drive(&local(serve_always(OK)), &scenario, &options(64), &CancellationToken::new(), &|_| {}).unwrap();
+    let measurement = drive_fixed(&local(serve_always(OK)), &scenario, 64, &never(), &|_| {}).unwrap();
 
     assert_eq!(measurement.reached_connections, 2);
     assert_eq!(classes(&measurement), [OutcomeClass::Success]);
@@ -233,7 +228,7 @@ fn every_pinned_address_gets_its_share_and_no_other() {
     let origin = local(addresses[0]).origin().clone();
     let target = crate::guard::ClearedTarget::for_tests(origin, addresses.to_vec(), vec![]);
 
-    drive(&target, &scenario(CLOSED, 4, 100 * MS), &options(1), &CancellationToken::new(), &|_| {}).unwrap();
+    drive_fixed(&target, &scenario(CLOSED, 4, 100 * MS), 1, &never(), &|_| {}).unwrap();
 
     assert_eq!(*seen.lock().unwrap(), [2, 2]);
 }
@@ -251,9 +246,7 @@ fn an_address_that_takes_no_connection_costs_no_request() {
         vec![],
     );
 
-    let measurement =
-        drive(&target, &scenario(CLOSED, 2, 100 * MS), &options(1), &CancellationToken::new(), &|_| {})
-            .unwrap();
+    let measurement = drive_fixed(&target, &scenario(CLOSED, 2, 100 * MS), 1, &never(), &|_| {}).unwrap();
 
     assert_eq!(classes(&measurement), [OutcomeClass::Success]);
 }
@@ -276,7 +269,7 @@ fn a_connection_that_hangs_while_it_opens_is_not_lost() {
         scenario.profile.timeout = 500 * MS;
         let cancel = CancellationToken::new();
 
-        let measurement = drive(&target, &scenario, &options(1), &cancel, &|progress| {
+        let measurement = drive_fixed(&target, &scenario, 1, &StopSignal::new(&cancel), &|progress| {
             if progress.phase == Phase::Draining {
                 cancel.cancel();
             }

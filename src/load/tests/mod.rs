@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{DriveOptions, LoadError, drive};
+use super::{DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
-use crate::request::Request;
+use crate::request::{Fixed, Request};
 use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
@@ -105,8 +105,25 @@ fn options(threads: usize) -> DriveOptions {
     DriveOptions { threads: NonZeroUsize::new(threads).unwrap() }
 }
 
+/// Returns a signal that nobody gives.
+fn never() -> StopSignal {
+    StopSignal::new(&CancellationToken::new())
+}
+
+/// Drives with the scenario's one request.
+fn drive_fixed(
+    target: &ClearedTarget,
+    scenario: &Scenario,
+    threads: usize,
+    stop: &StopSignal,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Measurement, LoadError> {
+    let sources = Fixed::new(&scenario.request, &target.origin().authority());
+    drive(target, scenario, &sources, &options(threads), stop, progress)
+}
+
 fn try_run(target: &ClearedTarget, scenario: &Scenario) -> Result<Measurement, LoadError> {
-    drive(target, scenario, &options(1), &CancellationToken::new(), &|_| {})
+    drive_fixed(target, scenario, 1, &never(), &|_| {})
 }
 
 fn run(address: SocketAddr, scenario: &Scenario) -> Measurement {

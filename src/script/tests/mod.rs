@@ -79,17 +79,20 @@ pub(super) fn first(text: &str) -> String {
 
 pub(super) fn next(source: &mut dyn RequestSource) -> Result<(String, Chosen), SourceFailure> {
     let mut wire = Rc::new(Wire::default());
-    let chosen = source.next(0, &mut wire)?;
+    let chosen = source.next(0, &mut wire)?.expect("the worker has not stopped");
     Ok((String::from_utf8_lossy(wire.bytes()).into_owned(), chosen))
 }
 
-pub(super) fn answer(source: &mut dyn RequestSource, headers: &[(&str, &str)], body: &str) -> Result<Judgement, SourceFailure> {
+pub(super) fn answer(
+    source: &mut dyn RequestSource,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Judgement, SourceFailure> {
     let mut fields = Headers::default();
     for (name, value) in headers {
         fields.push(name.as_bytes(), value.as_bytes());
     }
-    let seen =
-        Answered { line: 0, status: 200, headers: &fields, body: body.as_bytes(), is_body_cut: false };
+    let seen = Answered { line: 0, status: 200, headers: &fields, body: body.as_bytes(), is_body_cut: false };
     source.answered(Chosen::default(), &seen)
 }
 
@@ -120,6 +123,8 @@ pub(super) fn blank_measurement(scenario: ScenarioName, rounds: Vec<Round>) -> M
         asked_connections: 1,
         reached_connections: 1,
         generator: crate::measurement::GeneratorHealth::default(),
-        is_partial: false,
+        ending: crate::measurement::Ending::Complete,
+        endpoints: vec![],
+        class_latency: vec![],
     }
 }

@@ -1,0 +1,117 @@
+//! The witness keeps what somebody wants to see of an answer beside its status: headers, a body, how much there was.
+//!
+//! Where nobody asks for anything it costs a comparison an answer. The codec and HTTP/2 tell it the same things.
+
+use super::codec::Malformed;
+use crate::request::{Headers, Interest, MAX_SEEN_BODY_BYTES};
+
+/// An answer with a longer body is no answer of a service that a gate loads; it would only fill the time.
+pub(crate) const MAX_BODY_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What is kept of one answer after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    interest: Interest,
+    headers: Headers,
+    body: Vec<u8>,
+    is_body_cut: bool,
+    body_bytes: u64,
+}
+
+impl Witness {
+    /// Begins a new answer.
+    pub(crate) fn begin(&mut self, interest: Interest) {
+        self.interest = interest;
+        self.body_bytes = 0;
+        self.headers.clear();
+        self.body.clear();
+        self.is_body_cut = false;
+    }
+
+    /// Takes the final head.
+    pub(crate) fn head<'h>(&mut self, status: u16, fields: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
+        let keeps_all = self.interest >= Interest::Head;
+        // These two may say when to come back.
+        let may_say_when = matches!(status, 429 | 503);
+        for (name, value) in fields {
+            // The length sorts out nearly every other header before any comparison.
+            let is_told = match name.len() {
+                11 => may_say_when && name.eq_ignore_ascii_case(b"retry-after"),
+                13 => name.eq_ignore_ascii_case(b"server-timing"),
+                _ => false,
+            };
+            if keeps_all || is_told {
+                self.headers.push(name, value);
+            }
+        }
+    }
+
+    /// Takes a piece of the body.
+    pub(crate) fn body(&mut self, piece: &[u8]) -> Result<(), Malformed> {
+        self.body_bytes += piece.len() as u64;
+        if self.body_bytes > MAX_BODY_BYTES {
+            return Err(Malformed::BodyTooLong);
+        }
+        if self.interest == Interest::Body {
+            let room = MAX_SEEN_BODY_BYTES - self.body.len();
+            self.body.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.is_body_cut |= piece.len() > room;
+        }
+        Ok(())
+    }
+
+    /// Returns the headers where somebody wanted them, else those that mean something to every run: `Server-Timing`,
+    /// and the `Retry-After` of 429 and 503.
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Returns the body where somebody wanted it, and whether its end was cut off.
+    pub(crate) fn seen_body(&self) -> (&[u8], bool) {
+        (&self.body, self.is_body_cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: [(&[u8], &[u8]); 2] = [(b"Retry-After", b"3"), (b"x-long-name", b"4")];
+
+    #[test]
+    fn what_nobody_wants_is_not_kept() {
+        let mut witness = Witness::default();
+        witness.begin(Interest::Status);
+
+        witness.head(200, FIELDS.into_iter());
+        witness.body(b"hello").unwrap();
+
+        assert_eq!((witness.headers().iter().count(), witness.seen_body()), (0, (&b""[..], false)));
+    }
+
+    #[test]
+    fn a_refusal_may_say_when_to_come_back() {
+        let mut witness = Witness::default();
+        witness.begin(Interest::Nothing);
+
+        witness.head(503, FIELDS.into_iter());
+
+        assert_eq!(witness.headers().first("retry-after"), Some(&b"3"[..]));
+    }
+
+    #[test]
+    fn a_long_body_is_kept_in_part_and_said_to_be() {
+        let mut witness = Witness::default();
+        witness.begin(Interest::Body);
+        witness.head(200, FIELDS.into_iter());
+
+        for _ in 0..3 {
+            witness.body(&vec![b'x'; MAX_SEEN_BODY_BYTES / 2]).unwrap();
+        }
+
+        let (body, is_cut) = witness.seen_body();
+        assert_eq!((body.len(), is_cut), (MAX_SEEN_BODY_BYTES, true));
+        witness.begin(Interest::Body);
+        assert_eq!(witness.seen_body(), (&b""[..], false));
+    }
+}
