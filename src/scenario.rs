@@ -4,11 +4,12 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Request;
+use crate::request::{Request, ScriptPlan};
 use crate::verdict::FailOn;
 
 /// A number outside its range.
@@ -268,8 +269,10 @@ pub struct Gate {
 pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
-    /// What is sent.
+    /// What is sent; where there is a script, what its requests begin as.
     pub request: Request,
+    /// The script that makes the requests.
+    pub script: Option<Arc<ScriptPlan>>,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

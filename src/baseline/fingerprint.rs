@@ -104,6 +104,19 @@ fn canonical_text(scenario: &Scenario) -> String {
         line("value", if is_credential { "(credential)" } else { value });
     }
     line("body", &digest(request.body()));
+    if let Some(script) = &scenario.script {
+        line("script", &digest(&script.text));
+        for (name, text) in &script.modules {
+            line(name, &digest(text));
+        }
+        for (name, data) in &script.files {
+            line(name, &digest(data));
+        }
+        for param in &script.params {
+            line(&param.name, &digest(&param.value));
+        }
+        line("arguments", &digest(script.arguments.join("\n")));
+    }
     for (key, value) in profile_lines(&scenario.profile) {
         line(key, &value);
     }
@@ -147,6 +160,7 @@ mod tests {
         Scenario {
             name: ScenarioName::parse("browse").unwrap(),
             request,
+            script: None,
             profile: LoadProfile {
                 pacing: Pacing::OpenLoop { rate: Rate::per_second(100.0).unwrap() },
                 connections: NonZeroU32::new(8).unwrap(),

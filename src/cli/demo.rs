@@ -141,6 +141,7 @@ impl<'a> Stage<'a> {
             threads: config::DEFAULT_THREADS,
             stop: &self.stop,
             display: &self.display,
+            out: &self.out,
         }
     }
 

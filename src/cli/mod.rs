@@ -17,6 +17,7 @@ mod progress;
 mod publishing;
 mod remember;
 mod run;
+mod scripted;
 mod session;
 mod signals;
 mod subject;

@@ -9,7 +9,7 @@ use super::progress::Display;
 use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
-use super::{overrides, remember};
+use super::{overrides, remember, scripted};
 use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
@@ -44,6 +44,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         threads: settings.threads,
         stop: &stop,
         display: &display,
+        out: &settings.out,
     };
     let mut judged = Vec::new();
     for scenario in &scenarios {
@@ -68,8 +69,9 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
-    let settings =
-        config::load(&session.current_directory, &overrides::of_run(arguments)).map_err(Failure::problems)?;
+    let overrides = overrides::of_run(arguments, &session.current_directory);
+    let mut settings = config::load(&session.current_directory, &overrides).map_err(Failure::problems)?;
+    scripted::complete(session, &mut settings);
     for note in &settings.notes {
         session.console.status("Assuming", note);
     }

@@ -10,6 +10,7 @@ mod limits;
 mod policy;
 mod problem;
 mod scenarios;
+mod scripts;
 mod section;
 mod settings;
 mod value;

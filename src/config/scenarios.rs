@@ -2,19 +2,21 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Overrides;
 use super::file_v1::{
     BodyDraft, FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION,
-    ScenarioDraft, add_fail_on,
+    ScenarioDraft, ScriptDraft, add_fail_on,
 };
 use super::find::read_bounded;
 use super::limits::Limits;
 use super::problem::{Located, Problem, Problems};
+use super::scripts;
 use super::value::nearest;
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
-use crate::request::{Method, Request, RequestError};
+use crate::request::{Method, Request, RequestError, ScriptPlan};
 use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -48,7 +50,8 @@ pub(super) fn resolve(
     let mut problems = Problems::default();
     let flags = Flags::read(overrides, &mut problems);
     check_filter(&overrides.scenarios, &names(file), &mut problems);
-    let mut resolver = Resolver { overrides, flags, root, limits, gate: &file.gate, problems, notes };
+    let mut resolver =
+        Resolver { overrides, flags, root, limits, script: &file.script, gate: &file.gate, problems, notes };
     let mut scenarios = match &file.scenarios {
         Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
         None => resolver.only_root(),
@@ -159,6 +162,7 @@ struct Resolver<'a> {
     flags: Flags,
     root: &'a Path,
     limits: Limits,
+    script: &'a ScriptDraft,
     gate: &'a GateDraft,
     problems: Problems,
     notes: &'a mut Vec<String>,
@@ -172,23 +176,42 @@ impl Resolver<'_> {
         let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
             return Vec::new();
         };
-        vec![self.assemble(&name, request, &ProfileDraft::default(), &GateDraft::default())]
+        let script = self.script(None);
+        vec![self.assemble(&name, request, script, &ProfileDraft::default(), &GateDraft::default())]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
         let request = self.request(draft);
         let name = &draft.name.as_ref()?.value;
-        Some(self.assemble(name, request?, &draft.profile, &draft.gate))
+        let script = self.script(draft.script.as_ref());
+        Some(self.assemble(name, request?, script, &draft.profile, &draft.gate))
     }
 
     fn assemble(
         &mut self,
         name: &ScenarioName,
         request: Request,
+        script: Option<Arc<ScriptPlan>>,
         profile: &ProfileDraft,
         gate: &GateDraft,
     ) -> Scenario {
-        Scenario { name: name.clone(), request, profile: self.profile(name, profile), gate: self.gate(gate) }
+        Scenario {
+            name: name.clone(),
+            request,
+            script,
+            profile: self.profile(name, profile),
+            gate: self.gate(gate),
+        }
+    }
+
+    fn script(&mut self, script: Option<&Located<String>>) -> Option<Arc<ScriptPlan>> {
+        match scripts::plan(script, self.script, self.overrides, self.root) {
+            Ok(plan) => plan,
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
     }
 
     fn request(&mut self, draft: &ScenarioDraft) -> Option<Request> {

@@ -68,9 +68,9 @@ fn compile(name: &str, text: &[u8], optimization: u8) -> Result<Vec<u8>, ScriptE
     let compiler = Compiler::new().set_optimization_level(optimization).set_debug_level(1);
     compiler.set_mutable_globals(CHANGING).compile(text).map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => {
+            // The message begins with the line.
             let message: String = message.lines().next().unwrap_or_default().chars().take(300).collect();
-            let place = message.trim_start_matches(|c| c != ':');
-            ScriptError::Syntax(format!("{name}{}", if place.is_empty() { &message } else { place }))
+            ScriptError::Syntax(format!("{name}:{message}"))
         }
         other => ScriptError::Machine(name.to_owned(), other.to_string()),
     })

@@ -153,10 +153,9 @@ impl Script {
     /// # Errors
     /// What went wrong in `done`; the measurement is what it is.
     pub fn done(&mut self, measurement: &Measurement) -> Result<(), ScriptError> {
-        let mut legacies =
+        self.gather();
+        let legacies =
             std::mem::take(&mut *self.shared.legacies.lock().unwrap_or_else(PoisonError::into_inner));
-        legacies.sort_by_key(|legacy| legacy.worker);
-        self.gather(&mut legacies);
         let machine = |error: mlua::Error| {
             ScriptError::Machine(self.shared.surroundings.plan.name.clone(), error.to_string())
         };
@@ -169,9 +168,12 @@ impl Script {
         Ok(())
     }
 
-    fn gather(&mut self, legacies: &mut [Legacy]) {
+    /// Takes what was printed, written and checked so far, workers in order.
+    fn gather(&mut self) {
         self.output.append(&mut self.main.host.output.borrow_mut());
-        for legacy in legacies {
+        let mut legacies = self.shared.legacies.lock().unwrap_or_else(PoisonError::into_inner);
+        legacies.sort_by_key(|legacy| legacy.worker);
+        for legacy in &mut *legacies {
             self.output.append(&mut legacy.output);
             for (name, mut text) in std::mem::take(&mut legacy.sinks) {
                 self.sinks.entry(name).or_default().append(&mut text);
@@ -187,7 +189,7 @@ impl Script {
     /// Takes what the script has printed, workers in order; its text is the script's, so it must not be shown as it is.
     #[must_use]
     pub fn take_output(&mut self) -> Vec<u8> {
-        self.gather(&mut []);
+        self.gather();
         std::mem::take(&mut self.output)
     }
 

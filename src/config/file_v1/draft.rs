@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
-use crate::request::Method;
+use crate::request::{Method, ParamKind};
 use crate::scenario::{Budget, Quantile, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -30,6 +30,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) service: Option<ServiceDraft>,
     pub(in crate::config) limits: LimitsDraft,
     pub(in crate::config) scenarios: Option<Vec<ScenarioDraft>>,
+    pub(in crate::config) script: ScriptDraft,
     pub(in crate::config) gate: GateDraft,
     pub(in crate::config) baseline_dir: Option<PathBuf>,
     pub(in crate::config) threads: Option<u32>,
@@ -61,8 +62,27 @@ pub(in crate::config) struct ScenarioDraft {
     pub(in crate::config) method: Option<Method>,
     pub(in crate::config) headers: Vec<(String, Located<String>)>,
     pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) script: Option<Located<String>>,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
+}
+
+/// What scripts may read, write and be told.
+#[derive(Debug, Default)]
+pub(in crate::config) struct ScriptDraft {
+    pub(in crate::config) env: Vec<Located<String>>,
+    pub(in crate::config) data: Vec<Located<String>>,
+    pub(in crate::config) modules: Vec<Located<String>>,
+    pub(in crate::config) sink: Vec<Located<String>>,
+    pub(in crate::config) pipeline: Option<u32>,
+    pub(in crate::config) params: Vec<ParamDraft>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct ParamDraft {
+    pub(in crate::config) name: Located<String>,
+    pub(in crate::config) kind: ParamKind,
+    pub(in crate::config) value: Option<Located<String>>,
 }
 
 #[derive(Debug)]

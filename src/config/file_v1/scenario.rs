@@ -36,10 +36,6 @@ pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
 }
 
 fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
-    if let Some(script) = section.item("script") {
-        let help = "describe the request with `path`, `method`, `headers` and `body`";
-        section.reader.report(&script.place, "scripts are not supported yet", help);
-    }
     let name = section.parsed("name", "choose a short name, such as \"browse\"", ScenarioName::parse);
     if section.item("name").is_none() {
         section.reader.report(
@@ -58,6 +54,7 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
         method: method.map(|method| method.value),
         headers: section.pairs("headers").unwrap_or_default(),
         body: read_body(section),
+        script: section.text("script"),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
     }

@@ -77,6 +77,7 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
         request: Request::get("/").unwrap(),
+        script: None,
         profile: LoadProfile {
             pacing,
             connections: NonZeroU32::new(connections).unwrap(),

@@ -107,7 +107,7 @@ pub(super) fn measurement() -> Measurement {
     round.outcomes.add(OutcomeClass::Success, 3);
     round.outcomes.add(OutcomeClass::ServerError, 1);
     round.outcomes.add(OutcomeClass::Timeout, 2);
-    crate::script::tests::blank_measurement(ScenarioName::parse("test").unwrap(), vec![round])
+    blank_measurement(ScenarioName::parse("test").unwrap(), vec![round])
 }
 
 pub(super) fn printed(script: &mut Script) -> String {
