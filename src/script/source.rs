@@ -193,7 +193,7 @@ impl RequestSource for ScriptSource {
     }
 
     fn is_instant(&self) -> bool {
-        self.fixed.is_some()
+        self.fixed.is_some() && !self.callbacks.delay
     }
 
     fn has_endpoints(&self) -> bool {
@@ -210,7 +210,8 @@ impl RequestSource for ScriptSource {
     }
 
     fn endpoints(&self) -> Vec<String> {
-        self.state.host.endpoints.borrow().clone()
+        // Number 0 is what no tag named.
+        if self.has_endpoints() { self.state.host.endpoints.borrow().clone() } else { Vec::new() }
     }
 
     fn finish(&mut self) {
