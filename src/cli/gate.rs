@@ -91,7 +91,7 @@ impl Gate<'_> {
         let drawn = self.display.begin(label);
         let drive = |sources: &dyn RequestSources| {
             load::drive(self.target, scenario, sources, &options, self.stop, &|progress| {
-                drawn.show(&progress)
+                drawn.show(&progress);
             })
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
         };

@@ -224,13 +224,16 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &[u8]), RawError> {
     Ok((method, path))
 }
 
+/// Name and value of a header.
+type Field<'r> = (&'r [u8], &'r [u8]);
+
 /// Reads one header line; `None` is one that the host writes itself, and writes the same.
 fn read_header<'r>(
     line: &'r [u8],
     rules: &RawRules,
     framing: &mut Framing,
     has_placeholders: bool,
-) -> Result<Option<(&'r [u8], &'r [u8])>, RawError> {
+) -> Result<Option<Field<'r>>, RawError> {
     let colon = memchr(b':', line).unwrap_or(line.len());
     let name = &line[..colon];
     let refuse = |why| Err(RawError::Header(shown(name), why));
