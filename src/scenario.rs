@@ -1,4 +1,4 @@
-//! A scenario is one named thing to run: a request, a load profile, a gate.
+//! A scenario is one named thing to run: requests, a load profile, a gate.
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::{Request, ScriptPlan};
+use crate::request::{Requests, ScriptPlan};
 use crate::verdict::FailOn;
 
 /// A number outside its range.
@@ -369,7 +369,7 @@ pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
     /// What is sent; where there is a script, what its requests begin as.
-    pub request: Request,
+    pub requests: Requests,
     /// The script that makes the requests.
     pub script: Option<Arc<ScriptPlan>>,
     /// When and for how long.

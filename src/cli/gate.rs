@@ -15,7 +15,7 @@ use crate::guard::ClearedTarget;
 use crate::load::{self, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
-use crate::request::{Fixed, RequestSources};
+use crate::request::{Mix, RequestSources};
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
 
@@ -62,6 +62,17 @@ impl Judged {
     }
 }
 
+impl Judged {
+    /// Takes the verdict back because the guard took its yes back; a run that was cut short says so already.
+    pub(super) fn without_target(mut self, why: &str) -> Self {
+        if !self.record.measurement.is_partial() {
+            self.report.comparison = compare::invalidate(self.report.comparison, why.to_owned());
+        }
+        self.exit = Exit::CouldNotComplete;
+        self
+    }
+}
+
 impl Gate<'_> {
     /// Drives one scenario and judges it; a suspected regression is measured a second time.
     pub(super) fn judge(&self, scenario: &Scenario) -> Result<Judged, Failure> {
@@ -96,7 +107,8 @@ impl Gate<'_> {
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
         };
         let Some(plan) = &scenario.script else {
-            return drive(&Fixed::new(&scenario.request, &self.target.origin().authority()));
+            let authority = self.target.origin().authority();
+            return drive(&Mix::new(&scenario.requests, &authority, fastrand::u64(..)));
         };
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
         let mut script = scripted::load(scenario, plan, self.target, threads)?;
@@ -172,6 +184,6 @@ impl Gate<'_> {
 fn request_line(scenario: &Scenario) -> String {
     match &scenario.script {
         Some(script) => format!("script {}", script.name),
-        None => format!("{} {}", scenario.request.method().as_str(), scenario.request.path()),
+        None => scenario.requests.summary(),
     }
 }

@@ -16,14 +16,13 @@ use crate::scenario::Scenario;
 use crate::script::{LastResort, Script, ScriptError, ScriptLimits, ScriptOrders};
 use crate::verdict::Exit;
 
-/// Fills in what the configuration cannot know: the values of declared variables, and a seed.
+/// Fills in what the configuration cannot know: the values of declared variables.
 pub(super) fn complete(session: &Session, settings: &mut Settings) {
     for scenario in &mut settings.scenarios {
         let Some(plan) = scenario.script.as_mut().map(Arc::make_mut) else { continue };
         for (name, value) in &mut plan.environment {
             *value = session.environment.get(name).map(str::to_owned);
         }
-        plan.seed = fastrand::u32(1..);
         session.console.detail(&format!("{} draws random numbers from seed {}", plan.name, plan.seed));
     }
 }
@@ -35,9 +34,10 @@ pub(super) fn load(
     target: &ClearedTarget,
     threads: u32,
 ) -> Result<Script, Failure> {
+    let request = scenario.requests.only().expect("a scenario with a script describes one plain request");
     Script::load(&ScriptOrders {
         plan,
-        request: &scenario.request,
+        request,
         origin: target.origin(),
         addresses: target.addresses(),
         workers: threads.min(scenario.profile.connections.get()),

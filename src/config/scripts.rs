@@ -8,7 +8,7 @@ use super::Overrides;
 use super::file_v1::ScriptDraft;
 use super::find::read_bounded;
 use super::problem::{Located, Problem};
-use crate::request::{MAX_SCRIPT_BYTES, ScriptParam, ScriptPlan};
+use crate::request::{MAX_SCRIPT_BYTES, Requests, ScriptParam, ScriptPlan};
 
 /// Data that is larger would not fit into a worker's memory either.
 const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
@@ -16,6 +16,7 @@ const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 /// Makes the plan of a scenario's script; the flag's script goes before the file's.
 pub(super) fn plan(
     script: Option<&Located<String>>,
+    requests: &Requests,
     draft: &ScriptDraft,
     overrides: &Overrides,
     root: &Path,
@@ -30,7 +31,18 @@ pub(super) fn plan(
         }
         (None, None) => return Ok(None),
     };
+    if requests.only().is_none() {
+        let message =
+            format!("{name} makes the requests, but the scenario describes several, a check or a template");
+        let help =
+            "keep one plain path, method, headers and body, which wrk.* begins with, or leave out the script";
+        return Err(script.map_or_else(
+            || Problem::nowhere(message.clone(), help),
+            |script| Problem::at(&script.place, message.clone(), help),
+        ));
+    }
     let mut plan = ScriptPlan::bare(&name, &text);
+    plan.seed = requests.seed() as u32;
     plan.arguments.clone_from(&overrides.script_arguments);
     plan.pipeline = draft.pipeline.unwrap_or(1);
     plan.environment = draft.env.iter().map(|name| (name.value.clone(), None)).collect();

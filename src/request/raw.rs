@@ -54,8 +54,8 @@ pub enum RawError {
     #[error("the body is not allowed ({0})")]
     Body(&'static str),
     /// More requests than declared.
-    #[error("there is more than {0} in one text")]
-    TooMany(Requests),
+    #[error("there is more than {} in one text", in_words(*.0))]
+    TooMany(usize),
     /// `wrk.format` got a part with a line break in it.
     #[error("a part of the request holds a line break or a control character")]
     LineBreak,
@@ -64,14 +64,9 @@ pub enum RawError {
     Secret(&'static str),
 }
 
-/// A number of requests, in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requests(pub usize);
-
-impl std::fmt::Display for Requests {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 == 1 { f.write_str("one request") } else { write!(f, "{} requests", self.0) }
-    }
+/// Returns a number of requests in words.
+fn in_words(requests: usize) -> String {
+    if requests == 1 { "one request".to_owned() } else { format!("{requests} requests") }
 }
 
 impl RawError {
@@ -118,7 +113,7 @@ impl Wire {
             if count == rules.most || (shape.is_some() && count == 1) {
                 return Err(match shape {
                     Some(_) => RawError::LineBreak,
-                    None => RawError::TooMany(Requests(rules.most)),
+                    None => RawError::TooMany(rules.most),
                 });
             }
             rest = self.push_first(rest, rules, shape, has_placeholders)?;
@@ -424,7 +419,7 @@ mod tests {
 
         assert_eq!(wire.push_raw(raw.as_bytes(), &rules(2), None), Ok(2));
         assert_eq!(wire.parts().map(|part| part.path().to_vec()).collect::<Vec<_>>(), [b"/a", b"/b"]);
-        assert_eq!(read(raw), Err(RawError::TooMany(Requests(1))));
+        assert_eq!(read(raw), Err(RawError::TooMany(1)));
     }
 
     #[test]

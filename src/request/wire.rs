@@ -3,7 +3,6 @@
 //! It is the one serialiser, whoever made the request. The host and everything that frames a request come from here,
 //! never from the request itself. HTTP/2 reads the same parts, so both protocols send the same thing.
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use super::{Method, Request};
@@ -61,6 +60,13 @@ impl Wire {
         self.bytes.clear();
         self.parts.clear();
         self.fields.clear();
+    }
+
+    /// Becomes equal to another wire, in the memory that is there.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.parts.clone_from(&other.parts);
+        self.fields.clone_from(&other.fields);
     }
 
     /// Adds one request behind those that are there.
@@ -123,7 +129,8 @@ impl Wire {
             let name = self.put(b"content-length");
             self.put(b": ");
             let start = self.bytes.len();
-            write!(self.bytes, "{}", body.len()).expect("writing to memory cannot fail");
+            let mut digits = [0; MAX_LENGTH_DIGITS];
+            self.put(decimal(body.len(), &mut digits));
             self.fields.push((name, start..self.bytes.len()));
             self.put(b"\r\n");
         }
@@ -151,6 +158,22 @@ impl Wire {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
+    }
+}
+
+/// As many digits as the largest `usize` has.
+const MAX_LENGTH_DIGITS: usize = 20;
+
+/// Writes a number without asking for memory.
+fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
     }
 }
 

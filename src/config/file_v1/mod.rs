@@ -5,6 +5,7 @@
 
 mod draft;
 mod gate;
+mod request;
 mod scenario;
 mod script;
 mod service;
@@ -23,8 +24,8 @@ use crate::scenario::Rate;
 
 pub use draft::TargetTable;
 pub(super) use draft::{
-    BodyDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, ProfileDraft, ScenarioDraft, ScriptDraft,
-    ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, ProfileDraft, RequestDraft,
+    ScenarioDraft, ScriptDraft, ServiceDraft,
 };
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
@@ -37,11 +38,29 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "script", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] = &["preview", "production", "networks", "roots", "platform"];
+    pub(in crate::config) const TARGET: &[&str] =
+        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
-    pub(in crate::config) const SCENARIO: &[&str] =
-        &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
+    pub(in crate::config) const SCENARIO: &[&str] = &[
+        "name",
+        "path",
+        "method",
+        "headers",
+        "body",
+        "body-file",
+        "check",
+        "request",
+        "feed",
+        "seed",
+        "script",
+        "profile",
+        "gate",
+    ];
+    pub(in crate::config) const REQUEST: &[&str] =
+        &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
+    pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
+    pub(in crate::config) const FEED: &[&str] = &["file", "order"];
     pub(in crate::config) const SCRIPT: &[&str] = &["env", "data", "modules", "sink", "pipeline", "param"];
     pub(in crate::config) const PARAM: &[&str] =
         &["name", "type", "min", "max", "choices", "max-length", "pattern", "value"];
@@ -349,6 +368,9 @@ mod tests {
             ("/$defs/scenario/properties", keys::SCENARIO),
             ("/$defs/script/properties", keys::SCRIPT),
             ("/$defs/param/properties", keys::PARAM),
+            ("/$defs/request/properties", keys::REQUEST),
+            ("/$defs/check/properties", keys::CHECK),
+            ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
@@ -368,6 +390,9 @@ mod tests {
                 keys::SERVICE,
                 keys::LIMITS,
                 keys::SCENARIO,
+                keys::REQUEST,
+                keys::CHECK,
+                keys::FEED,
                 keys::PROFILE,
                 keys::GATE,
             ]

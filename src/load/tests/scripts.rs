@@ -64,7 +64,7 @@ fn drive_script(text: &str, pipeline: u32) -> Outcome {
     plan.pipeline = pipeline;
     let orders = ScriptOrders {
         plan: &Arc::new(plan),
-        request: &scenario.request,
+        request: scenario.requests.only().unwrap(),
         origin: target.origin(),
         addresses: target.addresses(),
         workers: 2,
@@ -144,7 +144,7 @@ fn a_script_that_would_send_what_it_must_not_opens_no_connection() {
         let plan = Arc::new(ScriptPlan::bare("test.lua", text.as_bytes()));
         let orders = ScriptOrders {
             plan: &plan,
-            request: &scenario.request,
+            request: scenario.requests.only().unwrap(),
             origin: target.origin(),
             addresses: target.addresses(),
             workers: 1,
@@ -165,7 +165,7 @@ fn an_error_in_a_later_callback_ends_the_run_and_says_so() {
     let plan = Arc::new(ScriptPlan::bare("test.lua", text.as_bytes()));
     let script = Script::load(&ScriptOrders {
         plan: &plan,
-        request: &scenario.request,
+        request: scenario.requests.only().unwrap(),
         origin: target.origin(),
         addresses: target.addresses(),
         workers: 1,
