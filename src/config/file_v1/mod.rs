@@ -204,6 +204,7 @@ mod tests {
         assert_eq!(draft.service.unwrap().run, ["target/release/shop"]);
         assert_eq!(scenarios[0].profile.rate, Rate::per_second(100.0).ok());
         assert_eq!(scenarios[1].gate.max_regression, Some(0.2));
+        assert_eq!(scenarios[3].requests.len(), 3);
         assert_eq!(draft.gate.budgets.unwrap()[0].limit, Duration::from_millis(250));
         assert_eq!(draft.baseline_dir, Some("baselines".into()));
     }
