@@ -6,11 +6,12 @@ mod profile;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Requests;
+use crate::request::{Requests, ScriptPlan};
 use crate::verdict::FailOn;
 
 pub use profile::{Arrivals, Level, LoadProfile, Pacing, RateShape, Stage, StageRate, level_at_start};
@@ -311,8 +312,10 @@ pub struct Gate {
 pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
-    /// What is sent.
+    /// What is sent; where there is a script, what its requests begin as.
     pub requests: Requests,
+    /// The script that makes the requests.
+    pub script: Option<Arc<ScriptPlan>>,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

@@ -97,6 +97,19 @@ fn canonical_text(scenario: &Scenario) -> String {
         Some(_) => scenario.requests.entries().iter().for_each(|entry| text.request(entry)),
         None => text.requests(&scenario.requests),
     }
+    if let Some(script) = &scenario.script {
+        text.line("script", &digest(&script.text));
+        for (name, module) in &script.modules {
+            text.line(name, &digest(module));
+        }
+        for (name, data) in &script.files {
+            text.line(name, &digest(data));
+        }
+        for param in &script.params {
+            text.line(&param.name, &digest(&param.value));
+        }
+        text.line("arguments", &digest(script.arguments.join("\n")));
+    }
     for (key, value) in profile_lines(&scenario.profile) {
         text.line(key, &value);
     }
@@ -270,6 +283,7 @@ mod tests {
         Scenario {
             name: ScenarioName::parse("browse").unwrap(),
             requests,
+            script: None,
             profile: LoadProfile {
                 duration: Duration::from_secs(30),
                 warm_up: Duration::from_secs(5),

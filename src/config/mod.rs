@@ -16,6 +16,7 @@ mod production;
 mod profiles;
 mod requests;
 mod scenarios;
+mod scripts;
 mod section;
 mod settings;
 mod value;

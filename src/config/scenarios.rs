@@ -1,19 +1,20 @@
 //! Drafts become scenarios here: defaults fill what the file leaves out, flags override every scenario alike.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Overrides;
 use super::file_v1::{
     FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION, ScenarioDraft,
-    add_fail_on,
+    ScriptDraft, add_fail_on,
 };
 use super::limits::Limits;
-use super::problem::{Problem, Problems};
+use super::problem::{Located, Problem, Problems};
 use super::value::nearest;
-use super::{profiles, requests};
+use super::{profiles, requests, scripts};
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
-use crate::request::{Method, Request, Requests};
+use crate::request::{Method, Request, Requests, ScriptPlan};
 use crate::scenario::{Gate, LoadProfile, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -37,7 +38,8 @@ pub(super) fn resolve(
     let mut problems = Problems::default();
     let flags = Flags::read(overrides, &mut problems);
     check_filter(&overrides.scenarios, &names(file), &mut problems);
-    let mut resolver = Resolver { overrides, flags, root, limits, gate: &file.gate, problems, notes };
+    let mut resolver =
+        Resolver { overrides, flags, root, limits, script: &file.script, gate: &file.gate, problems, notes };
     let mut scenarios = match &file.scenarios {
         Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
         None => resolver.only_root(),
@@ -148,6 +150,7 @@ struct Resolver<'a> {
     flags: Flags,
     root: &'a Path,
     limits: Limits,
+    script: &'a ScriptDraft,
     gate: &'a GateDraft,
     problems: Problems,
     notes: &'a mut Vec<String>,
@@ -161,23 +164,39 @@ impl Resolver<'_> {
         let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
             return Vec::new();
         };
-        vec![self.assemble(&name, request.into(), &ProfileDraft::default(), &GateDraft::default())]
+        let requests: Requests = request.into();
+        let script = self.script(None, &requests);
+        vec![self.assemble(&name, requests, script, &ProfileDraft::default(), &GateDraft::default())]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
         let requests = requests::resolve(draft, &self.flags.headers, self.root, &mut self.problems);
         let name = &draft.name.as_ref()?.value;
-        Some(self.assemble(name, requests?, &draft.profile, &draft.gate))
+        let requests = requests?;
+        let script = self.script(draft.script.as_ref(), &requests);
+        Some(self.assemble(name, requests, script, &draft.profile, &draft.gate))
     }
 
     fn assemble(
         &mut self,
         name: &ScenarioName,
         requests: Requests,
+        script: Option<Arc<ScriptPlan>>,
         profile: &ProfileDraft,
         gate: &GateDraft,
     ) -> Scenario {
-        Scenario { name: name.clone(), requests, profile: self.profile(name, profile), gate: self.gate(gate) }
+        let (profile, gate) = (self.profile(name, profile), self.gate(gate));
+        Scenario { name: name.clone(), requests, script, profile, gate }
+    }
+
+    fn script(&mut self, script: Option<&Located<String>>, requests: &Requests) -> Option<Arc<ScriptPlan>> {
+        match scripts::plan(script, requests, self.script, self.overrides, self.root) {
+            Ok(plan) => plan,
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
     }
 
     fn profile(&mut self, name: &ScenarioName, draft: &ProfileDraft) -> LoadProfile {

@@ -89,6 +89,8 @@ pub(crate) struct Crew {
     source: RefCell<Box<dyn RequestSource>>,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
+    /// Which of the target's addresses the source asks for, by its place among them.
+    pub(crate) address: Option<usize>,
     in_flight: Vec<Cell<Option<Ticket>>>,
     /// Told when a request is settled after the end.
     settled: Notify,
@@ -107,6 +109,9 @@ impl Crew {
     ) -> Rc<Self> {
         Rc::new(Self {
             source_is_instant: source.is_instant(),
+            address: source
+                .address()
+                .and_then(|asked| orders.target.addresses().iter().position(|a| *a == asked)),
             source: RefCell::new(source),
             orders,
             window,

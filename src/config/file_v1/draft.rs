@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
-use crate::request::{Check, FeedOrder, Method};
+use crate::request::{Check, FeedOrder, Method, ParamKind};
 use crate::scenario::{Arrivals, Breaker, Budget, Metric, Rate, ScenarioName, Stage, StageRate};
 use crate::verdict::FailOn;
 
@@ -62,6 +62,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) service: Option<ServiceDraft>,
     pub(in crate::config) limits: LimitsDraft,
     pub(in crate::config) scenarios: Option<Vec<ScenarioDraft>>,
+    pub(in crate::config) script: ScriptDraft,
     pub(in crate::config) gate: GateDraft,
     pub(in crate::config) baseline_dir: Option<PathBuf>,
     pub(in crate::config) threads: Option<u32>,
@@ -94,8 +95,27 @@ pub(in crate::config) struct ScenarioDraft {
     pub(in crate::config) requests: Vec<RequestDraft>,
     pub(in crate::config) feed: Option<FeedDraft>,
     pub(in crate::config) seed: Option<u64>,
+    pub(in crate::config) script: Option<Located<String>>,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
+}
+
+/// What scripts may read, write and be told.
+#[derive(Debug, Default)]
+pub(in crate::config) struct ScriptDraft {
+    pub(in crate::config) env: Vec<Located<String>>,
+    pub(in crate::config) data: Vec<Located<String>>,
+    pub(in crate::config) modules: Vec<Located<String>>,
+    pub(in crate::config) sink: Vec<Located<String>>,
+    pub(in crate::config) pipeline: Option<u32>,
+    pub(in crate::config) params: Vec<ParamDraft>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct ParamDraft {
+    pub(in crate::config) name: Located<String>,
+    pub(in crate::config) kind: ParamKind,
+    pub(in crate::config) value: Option<Located<String>>,
 }
 
 #[derive(Debug)]

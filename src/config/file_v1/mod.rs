@@ -8,6 +8,7 @@ mod gate;
 mod profile;
 mod request;
 mod scenario;
+mod script;
 mod service;
 mod target;
 
@@ -23,20 +24,21 @@ use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
-    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
-    ServiceDraft, StagesDraft, WarmUpDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, ProfileDraft, RequestDraft,
+    ScenarioDraft, ScriptDraft, ServiceDraft, StagesDraft, WarmUpDraft,
 };
 pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
+use script::read_script;
 use service::read_service;
 use target::read_target;
 
 /// Every section and its keys; `docs/loadgate.schema.json` lists the same.
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
-        &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
+        &["target", "service", "limits", "scenario", "script", "gate", "baseline", "run"];
     pub(in crate::config) const TARGET: &[&str] = &[
         "preview",
         "production",
@@ -90,6 +92,9 @@ pub(super) mod keys {
     pub(in crate::config) const STAGE: &[&str] = &["rate", "connections", "over"];
     pub(in crate::config) const STEP: &[&str] = &["rate", "for"];
     pub(in crate::config) const WARM_UP: &[&str] = &["until", "at-most"];
+    pub(in crate::config) const SCRIPT: &[&str] = &["env", "data", "modules", "sink", "pipeline", "param"];
+    pub(in crate::config) const PARAM: &[&str] =
+        &["name", "type", "min", "max", "choices", "max-length", "pattern", "value"];
     pub(in crate::config) const GATE: &[&str] = &[
         "metrics",
         "max-regression",
@@ -135,6 +140,7 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
         service: top.table("service", keys::SERVICE).and_then(|section| read_service(&section)),
         limits: read_limits(&top),
         scenarios: read_scenarios(&top),
+        script: top.table("script", keys::SCRIPT).map(|section| read_script(&section)).unwrap_or_default(),
         gate: top.table("gate", keys::GATE).map(|section| read_gate(&section)).unwrap_or_default(),
         baseline_dir: top.table("baseline", keys::BASELINE).and_then(|section| read_store(&section)),
         threads: run.as_ref().and_then(|run| run.count("threads", 1..=MAX_THREADS)).map(|count| count.value),
@@ -331,7 +337,9 @@ mod tests {
             ("[[scenario]]\npath = \"/\"", "a scenario has no `name`"),
             ("[[scenario]]\nname = \"a/b\"", "a scenario name must be 1 to 64"),
             ("[[scenario]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", "two scenarios are named `a`"),
-            ("[[scenario]]\nname = \"a\"\nscript = \"a.lua\"", "scripts are not supported yet"),
+            ("[script]\npipeline = 0", "`pipeline` is 0, which is out of range"),
+            ("[[script.param]]\nname = \"a\"\ntype = \"list\"", "\"list\" is no type of a parameter"),
+            ("[[script.param]]\nvalue = \"a\"", "a parameter has no `name`"),
             ("[[scenario]]\nname = \"a\"\nmethod = \"CONNECT\"", "method \"CONNECT\" is not allowed"),
             (
                 "[[scenario]]\nname = \"a\"\nbody = \"x\"\nbody-file = \"y\"",
@@ -471,6 +479,8 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/script/properties", keys::SCRIPT),
+            ("/$defs/param/properties", keys::PARAM),
             ("/$defs/request/properties", keys::REQUEST),
             ("/$defs/check/properties", keys::CHECK),
             ("/$defs/feed/properties", keys::FEED),

@@ -31,10 +31,6 @@ pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
 }
 
 fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
-    if let Some(script) = section.item("script") {
-        let help = "describe the request with `path`, `method`, `headers` and `body`";
-        section.reader.report(&script.place, "scripts are not supported yet", help);
-    }
     let name = section.parsed("name", "choose a short name, such as \"browse\"", ScenarioName::parse);
     if section.item("name").is_none() {
         section.reader.report(
@@ -50,6 +46,7 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
         requests: read_requests(section),
         feed: section.table("feed", keys::FEED).and_then(|feed| read_feed(&feed)),
         seed: section.count("seed", 0..=u32::MAX).map(|seed| seed.value.into()),
+        script: section.text("script"),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
     }

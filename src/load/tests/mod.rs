@@ -9,6 +9,7 @@ mod loops;
 mod mixed;
 mod polite;
 mod profiles;
+mod scripts;
 mod sources;
 mod stall;
 mod tls;
@@ -83,6 +84,7 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
         requests: Request::get("/").unwrap().into(),
+        script: None,
         profile: LoadProfile {
             duration,
             timeout: 2000 * MS,
