@@ -66,9 +66,10 @@ impl Forecast {
         let time = whole_time(scenario);
         self.duration = self.duration.saturating_add(time);
         self.connections = self.connections.max(scenario.profile.connections.get());
-        let rate = match scenario.profile.pacing {
-            Pacing::OpenLoop { rate } => Some(rate),
-            Pacing::ClosedLoop { ceiling: own } => own.or(ceiling),
+        let pacing = &scenario.profile.pacing;
+        let rate = match pacing {
+            Pacing::OpenLoop { .. } => pacing.peak_rate(),
+            Pacing::ClosedLoop { ceiling: own, .. } => own.or(ceiling),
         };
         let Some(rate) = rate else {
             self.is_open_ended = true;

@@ -206,7 +206,8 @@ impl Line {
     async fn open(&mut self) -> Result<(), OutcomeClass> {
         self.attempts += 1;
         let orders = Arc::clone(self.crew.orders());
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref());
+        let first = self.crew.address.unwrap_or(self.attempts - 1);
+        let opening = open(&orders.target, first, orders.tls.as_ref());
         let mut opening = std::pin::pin!(opening);
         let deadline = &mut self.deadline;
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {

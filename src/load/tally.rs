@@ -135,12 +135,16 @@ impl Tally {
     /// Counts a whole answer; only those of 2xx and 3xx, and expected ones, go into the rounds' histograms, as an
     /// error can be fast.
     pub(crate) fn answered(&mut self, class: OutcomeClass, endpoint: Endpoint, times: Times) {
-        let latency = nanos(times.finished_at.saturating_duration_since(times.intended_at));
+        let lasted = times.finished_at.saturating_duration_since(times.intended_at);
+        let latency = nanos(lasted);
         if latency > self.slow_from {
             self.slow += 1;
             self.published.slow.store(self.slow, Ordering::Relaxed);
         }
-        let Some(round) = self.count(class, times.intended_at, 1) else { return };
+        let Some(round) = self.count(class, times.intended_at, 1) else {
+            self.window.note_unmeasured(times.finished_at, lasted);
+            return;
+        };
         if !class.is_error() {
             let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
             if times.sent_at <= times.intended_at {
@@ -390,12 +394,10 @@ mod tests {
 
     fn tally(start: Instant) -> Tally {
         let profile = LoadProfile {
-            pacing: Pacing::ClosedLoop { ceiling: None },
-            connections: NonZeroU32::MIN,
             duration: 1000 * MS,
             warm_up: 1000 * MS,
             rounds: NonZeroU32::new(2).unwrap(),
-            timeout: MS,
+            ..LoadProfile::plain(Pacing::CLOSED, NonZeroU32::MIN)
         };
         Tally::new(Window::new(start, &profile), 2, false, Arc::default())
     }

@@ -8,7 +8,10 @@ mod hostile;
 mod loops;
 mod mixed;
 mod polite;
+mod profiles;
+mod scripts;
 mod sources;
+mod stall;
 mod tls;
 
 use std::io::{Read, Write};
@@ -32,7 +35,7 @@ const MS: Duration = Duration::from_millis(1);
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-const CLOSED: Pacing = Pacing::ClosedLoop { ceiling: None };
+const CLOSED: Pacing = Pacing::CLOSED;
 
 /// Serves every connection with a closure; the second argument counts connections from 0.
 fn serve(behave: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> SocketAddr {
@@ -74,20 +77,18 @@ fn serve_always(answer: &'static [u8]) -> SocketAddr {
 }
 
 fn open_loop(rate: f64) -> Pacing {
-    Pacing::OpenLoop { rate: Rate::per_second(rate).unwrap() }
+    Pacing::open(Rate::per_second(rate).unwrap())
 }
 
 fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
         requests: Request::get("/").unwrap().into(),
+        script: None,
         profile: LoadProfile {
-            pacing,
-            connections: NonZeroU32::new(connections).unwrap(),
             duration,
-            warm_up: Duration::ZERO,
-            rounds: NonZeroU32::MIN,
             timeout: 2000 * MS,
+            ..LoadProfile::plain(pacing, NonZeroU32::new(connections).unwrap())
         },
         gate: Gate {
             metrics: vec![Quantile::P50.into()],
