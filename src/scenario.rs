@@ -2,6 +2,10 @@
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
+mod protocol;
+
+pub use protocol::Protocol;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -270,6 +274,8 @@ pub struct Scenario {
     pub name: ScenarioName,
     /// What is sent.
     pub request: Request,
+    /// Over which version of HTTP.
+    pub protocol: Protocol,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
-use crate::scenario::{LoadProfile, Pacing, Scenario};
+use crate::scenario::{LoadProfile, Pacing, Protocol, Scenario};
 
 /// Parts of header names whose values are credentials: they change from run to run without changing the load.
 const CREDENTIAL_HEADERS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "session", "bypass"];
@@ -104,6 +104,10 @@ fn canonical_text(scenario: &Scenario) -> String {
         line("value", if is_credential { "(credential)" } else { value });
     }
     line("body", &digest(request.body()));
+    // HTTP/1.1 has no line, as it had none when there was nothing else.
+    if scenario.protocol != Protocol::Http1 {
+        line("protocol", &scenario.protocol.to_string());
+    }
     for (key, value) in profile_lines(&scenario.profile) {
         line(key, &value);
     }
@@ -147,6 +151,7 @@ mod tests {
         Scenario {
             name: ScenarioName::parse("browse").unwrap(),
             request,
+            protocol: Protocol::Http1,
             profile: LoadProfile {
                 pacing: Pacing::OpenLoop { rate: Rate::per_second(100.0).unwrap() },
                 connections: NonZeroU32::new(8).unwrap(),

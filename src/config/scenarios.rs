@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::Overrides;
 use super::file_v1::{
     BodyDraft, FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION,
@@ -15,7 +17,7 @@ use super::problem::{Located, Problem, Problems};
 use super::value::nearest;
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
 use crate::request::{Method, Request, RequestError};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
+use crate::scenario::{Gate, LoadProfile, Pacing, Protocol, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
 /// The scenario that stands in where none is configured.
@@ -172,23 +174,21 @@ impl Resolver<'_> {
         let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
             return Vec::new();
         };
-        vec![self.assemble(&name, request, &ProfileDraft::default(), &GateDraft::default())]
+        let profile = self.profile(&name, &ProfileDraft::default());
+        let gate = self.gate(&GateDraft::default());
+        vec![Scenario { name, request, protocol: Protocol::default(), profile, gate }]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
         let request = self.request(draft);
         let name = &draft.name.as_ref()?.value;
-        Some(self.assemble(name, request?, &draft.profile, &draft.gate))
-    }
-
-    fn assemble(
-        &mut self,
-        name: &ScenarioName,
-        request: Request,
-        profile: &ProfileDraft,
-        gate: &GateDraft,
-    ) -> Scenario {
-        Scenario { name: name.clone(), request, profile: self.profile(name, profile), gate: self.gate(gate) }
+        Some(Scenario {
+            name: name.clone(),
+            request: request?,
+            protocol: draft.protocol,
+            profile: self.profile(name, &draft.profile),
+            gate: self.gate(&draft.gate),
+        })
     }
 
     fn request(&mut self, draft: &ScenarioDraft) -> Option<Request> {
@@ -253,6 +253,11 @@ fn request(draft: &ScenarioDraft, flags: &[(String, String)], root: &Path) -> Re
         kept.map(|(name, value)| (name.clone(), value.value.clone())).collect();
     headers.extend(flags.iter().cloned());
     let path = draft.path.as_ref().map_or("/", |path| &path.value);
+    if draft.protocol != Protocol::Http1 && PathAndQuery::try_from(path).is_err() {
+        let place = draft.path.as_ref().map_or(&draft.place, |path| &path.place);
+        let help = "percent-encode what is no letter, digit or usual mark";
+        return Err(Problem::at(place, "the path holds a character that HTTP/2 cannot carry", help));
+    }
     Request::new(draft.method.unwrap_or(Method::Get), path.to_owned(), headers, body)
         .map_err(|error| request_problem(draft, &error))
 }

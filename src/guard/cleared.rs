@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::receipt::Receipt;
-use crate::target::{Origin, Source};
+use crate::target::{ClientIdentity, Origin, Source};
 
 /// A target that may receive load; only the guard makes one.
 ///
@@ -81,6 +81,7 @@ pub struct ClearedTarget {
     source: Source,
     zone: String,
     trusted_roots: Vec<Vec<u8>>,
+    identity: Option<ClientIdentity>,
     evidence: Receipt,
 }
 
@@ -91,13 +92,14 @@ pub(super) struct Clearance {
     pub(super) source: Source,
     pub(super) zone: String,
     pub(super) trusted_roots: Vec<Vec<u8>>,
+    pub(super) identity: Option<ClientIdentity>,
     pub(super) evidence: Receipt,
 }
 
 impl ClearedTarget {
     pub(super) fn new(clearance: Clearance) -> Self {
-        let Clearance { origin, addresses, source, zone, trusted_roots, evidence } = clearance;
-        Self { origin, addresses, source, zone, trusted_roots, evidence }
+        let Clearance { origin, addresses, source, zone, trusted_roots, identity, evidence } = clearance;
+        Self { origin, addresses, source, zone, trusted_roots, identity, evidence }
     }
 
     /// Makes a target without asking the guard, for unit tests of those who need one.
@@ -105,7 +107,13 @@ impl ClearedTarget {
     pub(crate) fn for_tests(origin: Origin, addresses: Vec<SocketAddr>, trusted_roots: Vec<Vec<u8>>) -> Self {
         assert!(!addresses.is_empty(), "a cleared target has at least one address");
         let (source, zone, evidence) = (Source::Local, "loopback".into(), Receipt::blank());
-        Self { origin, addresses, source, zone, trusted_roots, evidence }
+        Self { origin, addresses, source, zone, trusted_roots, identity: None, evidence }
+    }
+
+    /// Returns the same target, shown a client certificate.
+    #[cfg(test)]
+    pub(crate) fn with_identity(self, identity: ClientIdentity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// Returns scheme, host and port.
@@ -136,6 +144,12 @@ impl ClearedTarget {
     #[must_use]
     pub fn trusted_roots(&self) -> &[Vec<u8>] {
         &self.trusted_roots
+    }
+
+    /// Returns what to show it where it asks for a client certificate.
+    #[must_use]
+    pub fn identity(&self) -> Option<&ClientIdentity> {
+        self.identity.as_ref()
     }
 
     /// Returns what the guard saw.

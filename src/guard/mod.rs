@@ -127,6 +127,7 @@ pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget,
                 source: candidate.source.clone(),
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
+                identity: inquiry.policy.identity.clone(),
                 evidence: receipt,
             }))
         }

@@ -12,6 +12,7 @@ use super::addresses;
 use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
 use super::problem::PolicyProblem;
+use crate::target::ClientIdentity;
 
 /// What a repository's reviewed configuration says about targets.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct Policy {
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
     pub trusted_roots: Vec<Vec<u8>>,
+    /// What this program shows to a preview that asks for a client certificate.
+    pub identity: Option<ClientIdentity>,
 }
 
 impl Policy {
@@ -112,6 +115,7 @@ mod tests {
             production: production.iter().map(|text| ProductionHost::parse(text).unwrap()).collect(),
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
             trusted_roots: Vec::new(),
+            identity: None,
         }
     }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
 use crate::request::Method;
-use crate::scenario::{Budget, Quantile, Rate, ScenarioName};
+use crate::scenario::{Budget, Protocol, Quantile, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -22,6 +22,10 @@ pub struct TargetTable {
     pub networks: Vec<Located<IpNet>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
+    /// The file with the certificate that is shown to a preview which asks for one.
+    pub client_certificate: Option<Located<PathBuf>>,
+    /// The file with its private key.
+    pub client_key: Option<Located<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +65,7 @@ pub(in crate::config) struct ScenarioDraft {
     pub(in crate::config) method: Option<Method>,
     pub(in crate::config) headers: Vec<(String, Located<String>)>,
     pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) protocol: Protocol,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }

@@ -34,11 +34,23 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] = &["preview", "production", "networks", "roots", "platform"];
+    pub(in crate::config) const TARGET: &[&str] =
+        &["preview", "production", "networks", "roots", "client-certificate", "client-key", "platform"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
-    pub(in crate::config) const SCENARIO: &[&str] =
-        &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
+    pub(in crate::config) const SCENARIO: &[&str] = &[
+        "name",
+        "path",
+        "method",
+        "headers",
+        "body",
+        "body-file",
+        "script",
+        "protocol",
+        "streams",
+        "profile",
+        "gate",
+    ];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
     pub(in crate::config) const GATE: &[&str] =
@@ -231,6 +243,7 @@ mod tests {
             ("[target]\nnetworks = [\"10.0.0.1/8\"]", "help: write 10.0.0.0/8"),
             ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
             ("[target]\npreview = \"a\"", "`preview` in [target] is a string"),
+            ("[target]\nclient-key = \"k\"", "`client-key` is given without `client-certificate`"),
             ("target = 5", "`target` in the configuration is an integer"),
             ("[service]\nready = \"/\"", "[service] has no `run`"),
             ("[service]\nrun = \"cargo run\"", "write each word apart: run = [\"program\", \"argument\"]"),
@@ -266,6 +279,10 @@ mod tests {
             ("[[scenario]]\nname = \"a/b\"", "a scenario name must be 1 to 64"),
             ("[[scenario]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", "two scenarios are named `a`"),
             ("[[scenario]]\nname = \"a\"\nscript = \"a.lua\"", "scripts are not supported yet"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"h3\"", "use \"http/1.1\", \"h2\" or \"auto\""),
+            ("[[scenario]]\nname = \"a\"\nstreams = 4", "`streams` is given without `protocol`"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"http/1.1\"\nstreams = 4", "HTTP/1.1 has none"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"h2\"\nstreams = 0", "`streams` is 0"),
             ("[[scenario]]\nname = \"a\"\nmethod = \"CONNECT\"", "method \"CONNECT\" is not allowed"),
             (
                 "[[scenario]]\nname = \"a\"\nbody = \"x\"\nbody-file = \"y\"",

@@ -7,11 +7,15 @@ use super::draft::{BodyDraft, ProfileDraft, ScenarioDraft};
 use super::gate::read_gate;
 use super::{SHORTEST_DURATION, SHORTEST_TIMEOUT, keys, read_connections, read_rate};
 use crate::config::section::Section;
+use crate::config::value::quoted;
 use crate::request::Method;
-use crate::scenario::ScenarioName;
+use crate::scenario::{Protocol, ScenarioName};
 
 /// More rounds make each of them too short to say anything.
 const MAX_ROUNDS: u32 = 1000;
+
+/// As many as servers allow unless they are told otherwise; more would wait in line.
+const MAX_STREAMS: u32 = 100;
 
 pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
     let sections = top.tables("scenario", keys::SCENARIO)?;
@@ -58,8 +62,38 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
         method: method.map(|method| method.value),
         headers: section.pairs("headers").unwrap_or_default(),
         body: read_body(section),
+        protocol: read_protocol(section),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
+    }
+}
+
+fn read_protocol(section: &Section<'_>) -> Protocol {
+    let streams = section.count("streams", 1..=MAX_STREAMS);
+    let count = streams.as_ref().and_then(|count| NonZeroU32::new(count.value));
+    let several = count.unwrap_or(Protocol::DEFAULT_STREAMS);
+    let Some(word) = section.text("protocol") else {
+        if let Some(streams) = streams {
+            let help = "add protocol = \"h2\", or remove `streams`: HTTP/1.1 has none";
+            section.reader.report(&streams.place, "`streams` is given without `protocol`", help);
+        }
+        return Protocol::Http1;
+    };
+    match word.value.as_str() {
+        "h2" => Protocol::Http2 { streams: several },
+        "auto" => Protocol::Auto { streams: several },
+        "http/1.1" => {
+            if let Some(streams) = streams {
+                let help = "remove it, or write protocol = \"h2\"";
+                section.reader.report(&streams.place, "`streams` is given, but HTTP/1.1 has none", help);
+            }
+            Protocol::Http1
+        }
+        other => {
+            let message = format!("unknown protocol {}", quoted(other));
+            section.reader.report(&word.place, message, "use \"http/1.1\", \"h2\" or \"auto\"");
+            Protocol::Http1
+        }
     }
 }
 

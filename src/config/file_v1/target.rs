@@ -20,6 +20,8 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
         section.reader.report(&platform.place, "`platform` is not supported yet; use preview patterns", help);
     }
     let networks = section.texts("networks").unwrap_or_default();
+    let (certificate, key) = (section.text("client-certificate"), section.text("client-key"));
+    check_pair(&section, certificate.as_ref(), key.as_ref());
     TargetTable {
         preview: section.texts("preview").unwrap_or_default(),
         production: section.texts("production").unwrap_or_default(),
@@ -30,7 +32,20 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
             .into_iter()
             .map(|text| text.map(PathBuf::from))
             .collect(),
+        client_certificate: certificate.map(|text| text.map(PathBuf::from)),
+        client_key: key.map(|text| text.map(PathBuf::from)),
     }
+}
+
+/// Reports a certificate without its key, or a key without its certificate.
+fn check_pair(section: &Section<'_>, certificate: Option<&Located<String>>, key: Option<&Located<String>>) {
+    let (given, missing) = match (certificate, key) {
+        (Some(certificate), None) => (certificate, ("client-certificate", "client-key")),
+        (None, Some(key)) => (key, ("client-key", "client-certificate")),
+        _ => return,
+    };
+    let message = format!("`{}` is given without `{}`", missing.0, missing.1);
+    section.reader.report(&given.place, message, format!("add `{}`: each is a PEM file", missing.1));
 }
 
 fn read_network(section: &Section<'_>, text: Located<String>) -> Option<Located<IpNet>> {

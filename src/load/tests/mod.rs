@@ -20,7 +20,7 @@ use super::{DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Fixed, Request};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::scenario::{Gate, LoadProfile, Pacing, Protocol, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
 
@@ -77,6 +77,7 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
         request: Request::get("/").unwrap(),
+        protocol: Protocol::Http1,
         profile: LoadProfile {
             pacing,
             connections: NonZeroU32::new(connections).unwrap(),
