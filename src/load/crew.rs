@@ -4,6 +4,7 @@
 //! dismissed is settled there, so nothing is ever lost.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::codec::Answer;
 use super::connection::Failure;
+use super::http2::Place;
 use super::pacer::Window;
 use super::stop::StopSignal;
 use super::tally::{Tally, Times};
@@ -29,6 +31,8 @@ pub(crate) struct Orders {
     pub(crate) target: ClearedTarget,
     /// How to speak TLS with it.
     pub(crate) tls: Option<Tls>,
+    /// How many lines share a connection; `None` where each has its own, as HTTP/1.1 needs.
+    pub(crate) lines_per_connection: Option<NonZeroUsize>,
     /// Ends the run early.
     pub(crate) stop: StopSignal,
     /// How long one request may take.
@@ -81,6 +85,8 @@ pub(crate) struct Crew {
     ends_at: Cell<Instant>,
     tally: RefCell<Tally>,
     source: RefCell<Box<dyn RequestSource>>,
+    /// The places of shared connections, where the protocol has such.
+    places: Vec<Rc<Place>>,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
     in_flight: Vec<Cell<Option<Ticket>>>,
@@ -91,15 +97,21 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Gathers a crew of `lines` connections, none of them open.
+    /// Gathers a crew with `connections`, none of them open.
     pub(crate) fn new(
         orders: Arc<Orders>,
         window: Window,
         tally: Tally,
         source: Box<dyn RequestSource>,
-        lines: usize,
+        connections: usize,
     ) -> Rc<Self> {
+        let places = match orders.lines_per_connection {
+            Some(_) => (0..connections).map(|number| Place::new(Arc::clone(&orders), number)).collect(),
+            None => Vec::new(),
+        };
+        let lines = connections * orders.lines_per_connection.map_or(1, NonZeroUsize::get);
         Rc::new(Self {
+            places,
             source_is_instant: source.is_instant(),
             source: RefCell::new(source),
             orders,
@@ -136,6 +148,12 @@ impl Crew {
     /// Returns the run's window.
     pub(crate) fn window(&self) -> &Window {
         &self.window
+    }
+
+    /// Returns the place of the connection that a line shares with others; `None` where it has its own.
+    pub(crate) fn place_of(&self, line: usize) -> Option<Rc<Place>> {
+        let lines_per_connection = self.orders.lines_per_connection?;
+        Some(Rc::clone(&self.places[line / lines_per_connection]))
     }
 
     /// Returns how many lines there are.

@@ -1,14 +1,17 @@
 //! Room `load`: drives a cleared target and measures it.
 //!
 //! Three things stay apart: *what* is sent (`request`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
-//! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
+//! (`carrier`, `connection`, `codec`, `http2`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
+mod carrier;
 mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod http2;
 mod line;
+mod negotiation;
 mod open_loop;
 mod pacer;
 mod stop;
@@ -98,6 +101,9 @@ pub enum LoadError {
         /// The host of the target.
         host: String,
     },
+    /// The client certificate and its key cannot be used together.
+    #[error("cannot use the client certificate")]
+    Identity(#[source] rustls::Error),
     /// The system gave no thread, poller or timer: its limits are too low.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
@@ -123,6 +129,9 @@ impl LoadError {
             Self::Tls(_) => "report this as a bug: it does not depend on your set-up",
             Self::RootCertificate(_) => "give a DER-encoded X.509 certificate authority",
             Self::NoRoots => "install the system's root certificates (package ca-certificates)",
+            Self::Identity(_) => {
+                "give the certificate in `client-certificate` and its own key in `client-key`"
+            }
             Self::ServerName { .. } => "the preview's host must be a DNS name or an IP address",
             Self::Worker(_) => "raise the limits on threads and open files (ulimit -u, ulimit -n)",
             Self::Source(failure) => &failure.help,
@@ -148,11 +157,15 @@ pub fn drive(
 ) -> Result<Measurement, LoadError> {
     // A run that fails halfway must stop the workers that have started, but not what else the caller stops.
     let stop = stop.child();
+    let tls = Tls::prepare(target, scenario.protocol)?;
+    let timeout = bounded(scenario.profile.timeout);
+    let lines_per_connection = negotiation::agree(scenario.protocol, target, tls.as_ref(), timeout)?;
     let orders = Arc::new(Orders {
-        tls: Tls::prepare(target)?,
+        tls,
+        lines_per_connection,
         target: target.clone(),
         stop: stop.clone(),
-        timeout: bounded(scenario.profile.timeout),
+        timeout,
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,8 +80,12 @@ impl From<io::Error> for WorkerError {
 /// Does one assignment on the current thread.
 pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let seat =
-        Seat { worker: assignment.part.number, workers: assignment.part.of, lines: assignment.connections };
+    let lines_per_connection = assignment.orders.lines_per_connection.map_or(1, NonZeroUsize::get);
+    let seat = Seat {
+        worker: assignment.part.number,
+        workers: assignment.part.of,
+        lines: assignment.connections * lines_per_connection,
+    };
     let source = assignment.sources.for_worker(seat).map_err(WorkerError::Source)?;
     let published = Arc::clone(&assignment.published);
     let tally = Tally::new(assignment.window, assignment.rounds, source.has_endpoints(), published);

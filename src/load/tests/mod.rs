@@ -4,6 +4,8 @@
 
 mod awkward;
 mod hostile;
+mod http2;
+mod http2_hostile;
 mod loops;
 mod tls;
 
