@@ -67,6 +67,12 @@ impl Candidate {
     pub fn on_loopback(source: Source, listener: SocketAddr) -> Self {
         Self { source, raw: format!("http://{listener}") }
     }
+
+    /// Names a listener on this machine that speaks TLS; its certificate must be for the address itself.
+    #[must_use]
+    pub fn on_loopback_over_tls(source: Source, listener: SocketAddr) -> Self {
+        Self { source, raw: format!("https://{listener}") }
+    }
 }
 
 /// A host that the environment calls production.

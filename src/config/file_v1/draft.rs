@@ -26,6 +26,8 @@ pub struct TargetTable {
     pub client_certificate: Option<Located<PathBuf>>,
     /// The file with its private key.
     pub client_key: Option<Located<PathBuf>>,
+    /// Whether the service that `--local` names speaks TLS.
+    pub local_tls: bool,
 }
 
 #[derive(Debug, Default)]

@@ -34,8 +34,16 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] =
-        &["preview", "production", "networks", "roots", "client-certificate", "client-key", "platform"];
+    pub(in crate::config) const TARGET: &[&str] = &[
+        "preview",
+        "production",
+        "networks",
+        "roots",
+        "client-certificate",
+        "client-key",
+        "local-tls",
+        "platform",
+    ];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
     pub(in crate::config) const SCENARIO: &[&str] = &[
@@ -244,6 +252,7 @@ mod tests {
             ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
             ("[target]\npreview = \"a\"", "`preview` in [target] is a string"),
             ("[target]\nclient-key = \"k\"", "`client-key` is given without `client-certificate`"),
+            ("[target]\nlocal-tls = \"yes\"", "help: write true or false, without quotes"),
             ("target = 5", "`target` in the configuration is an integer"),
             ("[service]\nready = \"/\"", "[service] has no `run`"),
             ("[service]\nrun = \"cargo run\"", "write each word apart: run = [\"program\", \"argument\"]"),

@@ -34,6 +34,7 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
             .collect(),
         client_certificate: certificate.map(|text| text.map(PathBuf::from)),
         client_key: key.map(|text| text.map(PathBuf::from)),
+        local_tls: section.flag("local-tls").unwrap_or(false),
     }
 }
 
