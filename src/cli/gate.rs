@@ -14,7 +14,7 @@ use crate::load::{self, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::request::Fixed;
-use crate::scenario::Scenario;
+use crate::scenario::{Protocol, Scenario};
 use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
@@ -74,7 +74,7 @@ impl Gate<'_> {
         let report = ScenarioReport {
             measurement,
             request_line: format!("{} {}", scenario.request.method().as_str(), scenario.request.path()),
-            profile_line: scenario.profile.to_string(),
+            profile_line: profile_line(scenario),
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
         };
@@ -141,5 +141,13 @@ impl Gate<'_> {
             std::thread::sleep(PAUSE_STEP.min(pause));
         }
         !self.stop.is_given()
+    }
+}
+
+/// Says how load is applied; HTTP/1.1 is what everybody expects and goes without saying.
+fn profile_line(scenario: &Scenario) -> String {
+    match scenario.protocol {
+        Protocol::Http1 => scenario.profile.to_string(),
+        other => format!("{}, {other}", scenario.profile),
     }
 }

@@ -211,6 +211,8 @@ fn http2_is_spoken_with_prior_knowledge_and_goodbyes_cost_nothing() {
     let report = measure(directory.path(), port, &[]);
 
     let answered = assert_only_good_answers(&report, 300);
+    let profile = report["scenarios"][0]["profile"].as_str().unwrap();
+    assert!(profile.ends_with("HTTP/2 with 10 streams a connection"), "{profile}");
     let log = nginx.access_log();
     assert!(log.matches("HTTP/2.0\" 200").count() as u64 >= answered);
     assert!(!log.contains("HTTP/1.1"));
