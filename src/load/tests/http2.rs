@@ -184,7 +184,7 @@ fn a_stream_that_is_never_answered_is_timed_out_alone() {
     let measurement = run(address, &scenario);
 
     assert_eq!(classes(&measurement), [OutcomeClass::Success, OutcomeClass::Timeout]);
-    assert_eq!(measurement.outcomes().count(OutcomeClass::Timeout), 1);
+    // The other stream went on over the same connection.
     assert_eq!(measurement.reached_connections, 1);
 }
 
@@ -209,9 +209,11 @@ fn a_connection_on_which_nothing_comes_is_given_up() {
 
     let measurement = run(address, &scenario);
 
-    assert_eq!(measurement.outcomes().count(OutcomeClass::Timeout), 3, "{:?}", measurement.outcomes());
-    assert!(measurement.outcomes().count(OutcomeClass::Success) > 0);
-    assert_eq!(connections.load(Ordering::Relaxed), 2);
+    // Without another connection there would be three with every time-out, and never an answer.
+    let count = |class| measurement.outcomes().count(class);
+    assert!(count(OutcomeClass::Timeout) >= 3, "{:?}", measurement.outcomes());
+    assert!(count(OutcomeClass::Success) > count(OutcomeClass::Timeout), "{:?}", measurement.outcomes());
+    assert!(connections.load(Ordering::Relaxed) >= 2);
 }
 
 #[test]
