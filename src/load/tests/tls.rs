@@ -291,8 +291,8 @@ fn http2_is_spoken_where_both_sides_know_it() {
     };
 
     for pacing in [CLOSED, open_loop(100.0)] {
-        let plain = scenario(pacing, 2, 150 * MS);
-        let demanding = over_http2(pacing, 2, 3, 150 * MS);
+        let plain = scenario(pacing, 2, 400 * MS);
+        let demanding = over_http2(pacing, 2, 3, 400 * MS);
 
         assert_eq!(classes_of(both, &demanding), [OutcomeClass::Success]);
         assert_eq!(classes_of(both, &automatic(plain.clone())), [OutcomeClass::Success]);
