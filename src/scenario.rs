@@ -1,4 +1,4 @@
-//! A scenario is one named thing to run: a request, a load profile, a gate.
+//! A scenario is one named thing to run: requests, a load profile, a gate.
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Request;
+use crate::request::Requests;
 use crate::verdict::FailOn;
 
 /// A number outside its range.
@@ -372,7 +372,7 @@ pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
     /// What is sent.
-    pub request: Request,
+    pub requests: Requests,
     /// Over which version of HTTP.
     pub protocol: Protocol,
     /// When and for how long.

@@ -30,6 +30,8 @@ impl TargetTable {
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
             identity: self.read_identity(&mut problems),
+            marker: self.marker,
+            ..Policy::default()
         };
         problems.or_ok(policy)
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
-use crate::request::Method;
+use crate::guard::MarkerPolicy;
+use crate::request::{Check, FeedOrder, Method};
 use crate::scenario::{Breaker, Budget, Metric, Protocol, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -28,6 +29,8 @@ pub struct TargetTable {
     pub client_key: Option<Located<PathBuf>>,
     /// Whether the service that `--local` names speaks TLS.
     pub local_tls: bool,
+    /// What previews say of themselves, and how much of it must be seen.
+    pub marker: MarkerPolicy,
 }
 
 #[derive(Debug, Default)]
@@ -61,20 +64,37 @@ pub(in crate::config) struct LimitsDraft {
 
 #[derive(Debug)]
 pub(in crate::config) struct ScenarioDraft {
-    pub(in crate::config) place: Place,
     pub(in crate::config) name: Option<Located<ScenarioName>>,
-    pub(in crate::config) path: Option<Located<String>>,
-    pub(in crate::config) method: Option<Method>,
-    pub(in crate::config) headers: Vec<(String, Located<String>)>,
-    pub(in crate::config) body: Option<BodyDraft>,
+    /// The requests of the list, or the one that the scenario itself describes.
+    pub(in crate::config) requests: Vec<RequestDraft>,
+    pub(in crate::config) feed: Option<FeedDraft>,
+    pub(in crate::config) seed: Option<u64>,
     pub(in crate::config) protocol: Protocol,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }
 
 #[derive(Debug)]
+pub(in crate::config) struct RequestDraft {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) weight: Option<NonZeroU32>,
+    pub(in crate::config) path: Option<Located<String>>,
+    pub(in crate::config) method: Option<Method>,
+    pub(in crate::config) headers: Vec<(String, Located<String>)>,
+    pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) check: Option<Located<Check>>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct FeedDraft {
+    pub(in crate::config) file: Located<String>,
+    pub(in crate::config) order: FeedOrder,
+}
+
+#[derive(Debug)]
 pub(in crate::config) enum BodyDraft {
-    Text(String),
+    Text(Located<String>),
     File(Located<String>),
 }
 

@@ -5,6 +5,7 @@
 
 mod draft;
 mod gate;
+mod request;
 mod scenario;
 mod service;
 mod target;
@@ -22,7 +23,8 @@ use crate::scenario::Rate;
 
 pub use draft::TargetTable;
 pub(super) use draft::{
-    BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
+    ServiceDraft,
 };
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
@@ -39,6 +41,8 @@ pub(super) mod keys {
         "production",
         "networks",
         "roots",
+        "marker",
+        "marker-header",
         "client-certificate",
         "client-key",
         "local-tls",
@@ -53,12 +57,20 @@ pub(super) mod keys {
         "headers",
         "body",
         "body-file",
+        "check",
+        "request",
+        "feed",
+        "seed",
         "script",
         "protocol",
         "streams",
         "profile",
         "gate",
     ];
+    pub(in crate::config) const REQUEST: &[&str] =
+        &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
+    pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
+    pub(in crate::config) const FEED: &[&str] = &["file", "order"];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
     pub(in crate::config) const GATE: &[&str] = &[
@@ -364,6 +376,9 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/request/properties", keys::REQUEST),
+            ("/$defs/check/properties", keys::CHECK),
+            ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
@@ -383,6 +398,9 @@ mod tests {
                 keys::SERVICE,
                 keys::LIMITS,
                 keys::SCENARIO,
+                keys::REQUEST,
+                keys::CHECK,
+                keys::FEED,
                 keys::PROFILE,
                 keys::GATE,
             ]

@@ -10,6 +10,7 @@ use super::keys;
 use crate::config::problem::Located;
 use crate::config::section::Section;
 use crate::config::value::quoted;
+use crate::guard::MarkerPolicy;
 
 pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     let Some(section) = top.table("target", keys::TARGET) else {
@@ -35,7 +36,21 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
         client_certificate: certificate.map(|text| text.map(PathBuf::from)),
         client_key: key.map(|text| text.map(PathBuf::from)),
         local_tls: section.flag("local-tls").unwrap_or(false),
+        marker: MarkerPolicy {
+            is_required: read_requirement(&section, "marker"),
+            is_on_every_answer: read_requirement(&section, "marker-header"),
+        },
     }
+}
+
+fn read_requirement(section: &Section<'_>, key: &str) -> bool {
+    let help = "write \"required\", or \"optional\", which is the default";
+    let read = |text: &str| match text {
+        "required" => Ok(true),
+        "optional" => Ok(false),
+        other => Err(format!("{} is no requirement", quoted(other))),
+    };
+    section.parsed(key, help, read).is_some_and(|found| found.value)
 }
 
 /// Reports a certificate without its key, or a key without its certificate.

@@ -236,7 +236,8 @@ fn a_large_body_goes_through_a_tiny_window() {
     });
     let mut scenario = over_http2(CLOSED, 1, 2, 300 * MS);
     scenario.profile.timeout = Duration::from_secs(20);
-    scenario.request = Request::new(Method::Post, "/".into(), vec![], vec![b'x'; BODY_BYTES]).unwrap();
+    scenario.requests =
+        Request::new(Method::Post, "/".into(), vec![], vec![b'x'; BODY_BYTES]).unwrap().into();
 
     let measurement = run(address, &scenario);
 
