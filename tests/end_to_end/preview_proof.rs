@@ -18,7 +18,7 @@ use cargo_loadgate::guard::{
 };
 use cargo_loadgate::load::{self, DriveOptions, StopSignal};
 use cargo_loadgate::measurement::{Ending, Measurement};
-use cargo_loadgate::request::Fixed;
+use cargo_loadgate::request::Mix;
 use cargo_loadgate::secret::Secret;
 use cargo_loadgate::target::{Candidate, Source};
 use hmac::{Hmac, KeyInit, Mac};
@@ -142,7 +142,7 @@ impl Preview {
             let world: Arc<dyn AskWorld> = self.world.clone();
             let _watch = Watch::begin(&target, &inquiry, &world, ROUNDS, &revoke).unwrap();
             let changed = Mutex::new(false);
-            let sources = Fixed::new(&scenario.request, &target.origin().authority());
+            let sources = Mix::new(&scenario.requests, &target.origin().authority(), 0);
             let measurement = load::drive(&target, scenario, &sources, &options, &stop, &|progress| {
                 let mut changed = changed.lock().unwrap();
                 if progress.answered > 100 && !*changed {
