@@ -68,25 +68,32 @@ pub(crate) struct Connection {
     pub(crate) has_answered: bool,
 }
 
-enum Stream {
+/// The bytes of a connection, whatever is said over it.
+pub(crate) enum Stream {
+    /// As they are.
     Plain(TcpStream),
+    /// Encrypted, to a server whose certificate was verified.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Opens a connection to one of the target's pinned addresses; `attempt` says with which to begin.
-pub(crate) async fn open(
+/// Opens a stream to one of the target's pinned addresses; `attempt` says with which to begin.
+pub(crate) async fn open(target: &ClearedTarget, attempt: usize, tls: Option<&Tls>) -> io::Result<Stream> {
+    let tcp = connect(target, attempt).await?;
+    tcp.set_nodelay(true)?;
+    Ok(match tls {
+        None => Stream::Plain(tcp),
+        Some(tls) => Stream::Tls(Box::new(tls.shake_hands(tcp).await?)),
+    })
+}
+
+/// Opens a connection for HTTP/1.1.
+pub(crate) async fn open_http1(
     target: &ClearedTarget,
     attempt: usize,
     tls: Option<&Tls>,
 ) -> io::Result<Connection> {
-    let tcp = connect(target, attempt).await?;
-    tcp.set_nodelay(true)?;
-    let stream = match tls {
-        None => Stream::Plain(tcp),
-        Some(tls) => Stream::Tls(Box::new(tls.connector.connect(tls.server_name.clone(), tcp).await?)),
-    };
     Ok(Connection {
-        stream,
+        stream: open(target, attempt, tls).await?,
         buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
         unread: 0..0,
         decoder: Decoder::new(),
@@ -235,6 +242,11 @@ impl Connection {
 }
 
 impl Stream {
+    /// Returns whether TLS has agreed on HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Tls(tls) if Tls::is_http2(tls))
+    }
+
     /// Reads what is there; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
