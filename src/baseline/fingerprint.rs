@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Method, Request};
-    use crate::scenario::{Gate, Rate, ScenarioName};
+    use crate::scenario::{Breaker, Gate, Rate, ScenarioName};
     use crate::verdict::FailOn;
 
     fn scenario(request: Request) -> Scenario {
@@ -162,6 +162,7 @@ mod tests {
                 budgets: Vec::new(),
                 fail_on: FailOn::default(),
                 confirm_after: Duration::ZERO,
+                breaker: Breaker::OFF,
             },
         }
     }

@@ -230,12 +230,13 @@ impl Resolver<'_> {
         let metrics = own.metrics.clone().or_else(|| shared.metrics.clone());
         let fail_on = self.flags.fail_on.or(own.fail_on).or(shared.fail_on);
         Gate {
-            metrics: metrics.unwrap_or_else(|| vec![Quantile::P50, Quantile::P99]),
+            metrics: metrics.unwrap_or_else(|| vec![Quantile::P50.into(), Quantile::P99.into()]),
             max_regression: own.max_regression.or(shared.max_regression).unwrap_or(DEFAULT_MAX_REGRESSION),
             max_error_rate: own.max_error_rate.or(shared.max_error_rate).unwrap_or(DEFAULT_MAX_ERROR_RATE),
             budgets: own.budgets.clone().or_else(|| shared.budgets.clone()).unwrap_or_default(),
             fail_on: fail_on.unwrap_or_default(),
             confirm_after: own.confirm_after.or(shared.confirm_after).unwrap_or(DEFAULT_CONFIRM_AFTER),
+            breaker: own.breaker.or(shared.breaker).unwrap_or_default(),
         }
     }
 }

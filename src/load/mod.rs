@@ -4,14 +4,17 @@
 //! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
+mod breaker;
 mod ceilings;
 mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod hold;
 mod line;
 mod open_loop;
 mod pacer;
+mod server_timing;
 mod stop;
 mod tally;
 mod timer;
@@ -32,8 +35,10 @@ use std::time::Duration;
 pub use self::ceilings::Ceilings;
 pub use self::stop::StopSignal;
 
+use self::breaker::{Counts, Watch};
 use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
+use self::hold::Hold;
 use self::pacer::{Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
 use self::tls::Tls;
@@ -157,21 +162,28 @@ pub fn drive(
         tls: Tls::prepare(target)?,
         target: target.clone(),
         stop: stop.clone(),
+        hold: Hold::new(clock::monotonic()),
+        slow_from: scenario.gate.breaker.latency,
         timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
     let assignments = assign(scenario, sources, options, &orders, window);
-    let watch = || {
+    let exhaust = || {
         if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
             stop.stop(Ending::Exhausted(why));
         }
     };
-    watch();
+    exhaust();
+    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
     let shares = run_workers(&assignments, &stop, || {
-        watch();
-        progress(observe(&window, &assignments));
+        let seen = observe(&window, &assignments);
+        if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
+            stop.stop(Ending::Unhealthy(why));
+        }
+        exhaust();
+        progress(seen);
     });
     options.ceilings.use_up(traffic(&assignments));
     let shares = shares?;
@@ -206,7 +218,7 @@ fn assign<'a>(
 fn run_workers(
     assignments: &[Assignment<'_>],
     stop: &StopSignal,
-    tell: impl Fn(),
+    mut tell: impl FnMut(),
 ) -> Result<Vec<Share>, WorkerError> {
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -265,6 +277,24 @@ fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
+    }
+}
+
+/// Returns what the breaker looks at.
+fn counts(assignments: &[Assignment<'_>]) -> Counts {
+    let each = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(move |one| count(&one.published).load(Ordering::Relaxed))
+    };
+    Counts {
+        settled: each(|published| &published.settled).sum(),
+        errors: each(|published| &published.failed).sum(),
+        slow: each(|published| &published.slow).sum(),
+        // An answer that any worker got shows that connections are taken.
+        connect_failures: if each(|published| &published.connect_failures).any(|failures| failures == 0) {
+            0
+        } else {
+            each(|published| &published.connect_failures).sum()
+        },
     }
 }
 

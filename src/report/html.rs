@@ -101,7 +101,7 @@ fn metrics_table(scenario: &ScenarioReport) -> Markup {
                     @for metric in &scenario.comparison.metrics {
                         @let is_bad = metric.is_gated && metric.verdict == Verdict::Regressed;
                         tr.bad[is_bad] {
-                            th scope="row" { (figures::quantile(metric.quantile)) }
+                            th scope="row" { (figures::metric(&metric.of)) }
                             td { (figures::maybe_time(metric.base_us)) }
                             td { (figures::maybe_time(metric.head_us)) }
                             td { (figures::maybe_change(metric.change)) }

@@ -131,7 +131,7 @@ fn metrics_table(page: &mut String, scenario: &ScenarioReport) {
     line(page, "| latency | base | head | change | interval | limit | |");
     line(page, "|---|--:|--:|--:|--:|--:|---|");
     for metric in &scenario.comparison.metrics {
-        let name = figures::quantile(metric.quantile);
+        let name = figures::metric(&metric.of);
         let change = figures::maybe_change(metric.change);
         let is_bad = metric.is_gated && metric.verdict == Verdict::Regressed;
         let strong = |text: String| if is_bad { format!("**{text}**") } else { text };

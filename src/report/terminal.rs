@@ -109,7 +109,7 @@ fn scenario_block(page: &mut Page, scenario: &ScenarioReport) {
     }
     for metric in &comparison.metrics {
         if let Some(note) = &metric.note {
-            page.line(DIM, &format!("  {}: {}", metric.quantile, wording::outside(note)));
+            page.line(DIM, &format!("  {}: {}", metric.of, wording::outside(note)));
         }
     }
     if let Some(detectable) = wording::detectable(comparison) {
@@ -136,7 +136,7 @@ fn metrics_table(page: &mut Page, scenario: &ScenarioReport) {
         table.row(
             if is_bad { tone(metric.verdict) } else { PLAIN },
             vec![
-                figures::quantile(metric.quantile),
+                figures::metric(&metric.of),
                 figures::maybe_time(metric.base_us),
                 figures::maybe_time(metric.head_us),
                 figures::maybe_change(metric.change),

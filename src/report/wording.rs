@@ -88,7 +88,7 @@ pub(crate) fn scenario_headline(scenario: &ScenarioReport) -> Headline<'_> {
         Verdict::Invalid => "has no valid measurement",
     };
     let figure =
-        metric.and_then(|metric| Some((figures::quantile(metric.quantile), figures::change(metric.change?))));
+        metric.and_then(|metric| Some((figures::metric(&metric.of), figures::change(metric.change?))));
     let aside = match (metric, comparison.verdict) {
         (Some(metric), verdict) => against(metric, verdict),
         (None, Verdict::NoBaseline) => Some("nothing was compared".to_owned()),
@@ -186,7 +186,7 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<String> {
         .filter(|metric| metric.is_gated)
         .filter_map(|metric| {
             let detectable = metric.detectable.filter(|change| change.is_finite())?;
-            Some(format!("{} in {}", figures::change(detectable), figures::quantile(metric.quantile)))
+            Some(format!("{} in {}", figures::change(detectable), figures::metric(&metric.of)))
         })
         .collect();
     (!seen.is_empty()).then(|| format!("would have seen a slowdown of {}", seen.join(", ")))

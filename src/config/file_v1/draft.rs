@@ -10,7 +10,7 @@ use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
 use crate::request::Method;
-use crate::scenario::{Budget, Quantile, Rate, ScenarioName};
+use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -117,10 +117,11 @@ pub(in crate::config) struct ProfileDraft {
 
 #[derive(Debug, Default, Clone)]
 pub(in crate::config) struct GateDraft {
-    pub(in crate::config) metrics: Option<Vec<Quantile>>,
+    pub(in crate::config) metrics: Option<Vec<Metric>>,
     pub(in crate::config) max_regression: Option<f64>,
     pub(in crate::config) max_error_rate: Option<f64>,
     pub(in crate::config) budgets: Option<Vec<Budget>>,
     pub(in crate::config) fail_on: Option<FailOn>,
     pub(in crate::config) confirm_after: Option<Duration>,
+    pub(in crate::config) breaker: Option<Breaker>,
 }

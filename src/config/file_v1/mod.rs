@@ -54,8 +54,16 @@ pub(super) mod keys {
         &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
-    pub(in crate::config) const GATE: &[&str] =
-        &["metrics", "max-regression", "max-error-rate", "budget", "fail-on", "confirm-after"];
+    pub(in crate::config) const GATE: &[&str] = &[
+        "metrics",
+        "max-regression",
+        "max-error-rate",
+        "budget",
+        "fail-on",
+        "confirm-after",
+        "circuit-breaker",
+    ];
+    pub(super) const BREAKER: &[&str] = &["error-share", "connect-failures", "latency"];
     pub(in crate::config) const BASELINE: &[&str] = &["store"];
     pub(in crate::config) const RUN: &[&str] = &["threads", "out"];
 }

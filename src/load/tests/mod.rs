@@ -6,6 +6,8 @@ mod awkward;
 mod ceilings;
 mod hostile;
 mod loops;
+mod polite;
+mod sources;
 mod tls;
 
 use std::io::{Read, Write};
@@ -21,7 +23,7 @@ use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Fixed, Request};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
 
@@ -87,12 +89,13 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
             timeout: 2000 * MS,
         },
         gate: Gate {
-            metrics: vec![Quantile::P50],
+            metrics: vec![Quantile::P50.into()],
             max_regression: 0.1,
             max_error_rate: 0.01,
             budgets: vec![],
             fail_on: FailOn::default(),
             confirm_after: Duration::ZERO,
+            breaker: Breaker::OFF,
         },
     }
 }
