@@ -1,4 +1,4 @@
-//! A scenario is one named thing to run: a request, a load profile, a gate.
+//! A scenario is one named thing to run: requests, a load profile, a gate.
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Request;
+use crate::request::Requests;
 use crate::verdict::FailOn;
 
 /// A number outside its range.
@@ -368,7 +368,7 @@ pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
     /// What is sent.
-    pub request: Request,
+    pub requests: Requests,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

@@ -13,7 +13,7 @@ use super::{base, joining};
 use crate::ci::{self, Reading};
 use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context};
-use crate::evidence::{Revoke, Rounds, Watch};
+use crate::evidence::{AskWorld, Revoke, Rounds, Watch};
 use crate::guard::{self, ClearedTarget, Depth, Inquiry, Refusal};
 use crate::load::{Ceilings, StopSignal};
 use crate::redact::harmless;
@@ -167,7 +167,7 @@ impl Subject {
         }
         let stop = stop.clone();
         let revoke: Revoke = Arc::new(move |reason| stop.revoke(reason));
-        let world = Arc::new(session.world());
+        let world: Arc<dyn AskWorld> = Arc::new(session.world());
         Watch::begin(cleared, &self.inquiry(session), &world, Rounds::default(), &revoke).map(Some).map_err(
             |error| {
                 Failure::incomplete(

@@ -79,7 +79,9 @@ impl Forecast {
         }
         let requests = (rate.requests_per_second() * time.as_secs_f64()).ceil() as u64;
         self.requests = self.requests.saturating_add(requests);
-        let body = scenario.request.body().len() as u64;
+        // Of several requests the largest counts: their shares only hold on average.
+        let body =
+            scenario.requests.entries().iter().map(|entry| entry.body().len() as u64).max().unwrap_or(0);
         self.request_bytes = self.request_bytes.saturating_add(requests.saturating_mul(body));
     }
 }

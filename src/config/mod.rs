@@ -5,6 +5,7 @@
 
 mod base;
 mod cargo;
+mod feed;
 mod file_v1;
 mod find;
 mod forecast;
@@ -12,6 +13,7 @@ mod limits;
 mod policy;
 mod problem;
 mod production;
+mod requests;
 mod scenarios;
 mod section;
 mod settings;
@@ -270,7 +272,7 @@ mod tests {
 
         let [scenario] = settings.scenarios.as_slice() else { panic!("one scenario") };
         let profile = &scenario.profile;
-        assert_eq!((scenario.name.as_str(), scenario.request.path()), ("root", "/"));
+        assert_eq!((scenario.name.as_str(), scenario.requests.summary().as_str()), ("root", "GET /"));
         assert_eq!((profile.pacing, profile.connections.get()), (Pacing::ClosedLoop { ceiling: None }, 10));
         assert_eq!((profile.duration.as_secs(), profile.warm_up.as_secs(), profile.rounds.get()), (30, 5, 5));
         assert!(scenario.gate.metrics == [Quantile::P50, Quantile::P99]);
@@ -336,7 +338,7 @@ mod tests {
         }
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
-            settings.scenarios[0].request.headers(),
+            settings.scenarios[0].requests.entries()[0].headers(),
             [header("x-a", "1"), header("accept", "text/plain")]
         );
         assert_eq!(settings.notes[0], "warm-up of `a` shortened to 2.0s, a third of its duration");
@@ -420,7 +422,7 @@ mod tests {
 
         let settings = load(dir.path(), &Overrides::default()).unwrap();
 
-        assert_eq!(settings.scenarios[0].request.body(), b"\xff\x00body");
+        assert_eq!(settings.scenarios[0].requests.entries()[0].body(), b"\xff\x00body");
         for (hostile, expected) in [
             ("/etc/hostname", "outside the project"),
             ("../..", "outside the project"),

@@ -24,7 +24,7 @@ pub struct HttpMarker;
 
 impl AskMarker for HttpMarker {
     fn ask(&self, question: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
-        let no_answer = |error: &(dyn Error + 'static)| MarkerFailure::NoAnswer(whole(error));
+        let no_answer = |error: &(dyn Error + 'static)| MarkerFailure::NoAnswer(root_cause(error));
         let nonce = nonce()?;
         let client = client(question)?;
         let url = format!("{}{MARKER_PATH}?nonce={nonce}", question.origin);
@@ -48,7 +48,7 @@ fn nonce() -> Result<String, MarkerFailure> {
 }
 
 fn client(question: &MarkerQuestion<'_>) -> Result<reqwest::Client, MarkerFailure> {
-    let unfit = |error: &(dyn Error + 'static)| MarkerFailure::Certificate(whole(error));
+    let unfit = |error: &(dyn Error + 'static)| MarkerFailure::Certificate(root_cause(error));
     let mut roots = rustls::RootCertStore::empty();
     // Single system certificates that cannot be read are no reason to stop: others may be enough.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -107,32 +107,26 @@ async fn fetch(
 }
 
 fn failure(error: &reqwest::Error) -> MarkerFailure {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(why)) = inner_tls(error) {
-            return MarkerFailure::Certificate(why.to_string());
-        }
-        cause = error.source();
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => MarkerFailure::Certificate(why.to_string()),
+        _ => MarkerFailure::NoAnswer(root_cause(error)),
     }
-    MarkerFailure::NoAnswer(whole(error))
 }
 
-/// TLS errors travel inside I/O errors, which do not name them as their source.
-fn inner_tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
-    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.downcast_ref().or_else(|| inside?.downcast_ref())
+/// Finds the TLS error that is behind an error, where there is one.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // An I/O error does not name what it holds as its source, only what is behind that.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    held.and_then(|held| tls_error(held)).or_else(|| tls_error(error.source()?))
 }
 
-/// Returns an error with its causes, without the URL, which holds the nonce.
-fn whole(error: &(dyn Error + 'static)) -> String {
-    let mut text = Vec::new();
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        text.push(match error.downcast_ref::<reqwest::Error>() {
-            Some(_) => "the request failed".to_owned(),
-            None => error.to_string(),
-        });
-        cause = error.source();
+/// Returns what is behind an error; the words before it name only the URL and the library's own parts.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    match error.source() {
+        Some(cause) => root_cause(cause),
+        None => error.to_string(),
     }
-    text.join(": ")
 }

@@ -16,7 +16,7 @@ pub use forge::Forges;
 pub use listeners::SystemListeners;
 pub use marker::HttpMarker;
 pub use names::NameServers;
-pub use watch::{Revoke, Rounds, Watch};
+pub use watch::{AskWorld, Revoke, Rounds, Watch};
 
 use crate::guard::Outside;
 use crate::secret::Secret;
@@ -31,7 +31,19 @@ pub struct World {
     marker_key: Option<Secret>,
 }
 
+impl AskWorld for World {
+    fn outside(&self) -> Outside<'_> {
+        self.outside()
+    }
+}
+
 impl World {
+    /// Returns the same world with other name servers.
+    #[must_use]
+    pub fn with_name_servers(self, names: NameServers) -> Self {
+        Self { names, ..self }
+    }
+
     /// Returns the same world with forges that can be asked.
     #[must_use]
     pub fn with_forges(self, forge: Forges) -> Self {

@@ -73,6 +73,12 @@ impl Resolve for NameServers {
 }
 
 impl NameServers {
+    /// Returns the servers that a file in the form of `resolv.conf` names.
+    #[must_use]
+    pub fn named_in(file: PathBuf) -> Self {
+        Self { servers: Servers::InFile(file), ..Self::default() }
+    }
+
     fn addresses(&self) -> Result<Vec<SocketAddr>, ResolveError> {
         match &self.servers {
             Servers::InFile(path) => read_resolv_conf(path),

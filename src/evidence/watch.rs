@@ -8,9 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::World;
 use crate::clock;
-use crate::guard::{ClearedTarget, Inquiry, Recheck, Revocation, recheck};
+use crate::guard::{ClearedTarget, Inquiry, Outside, Recheck, Revocation, recheck};
 
 /// How often what is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +32,12 @@ const MAX_FAILURES: u32 = 3;
 /// Ends the load, for the reason that is given.
 pub type Revoke = Arc<dyn Fn(String) + Send + Sync>;
 
+/// What a watch asks: the world as it is, or as a test has it.
+pub trait AskWorld: Send + Sync {
+    /// Returns what the guard may ask.
+    fn outside(&self) -> Outside<'_>;
+}
+
 /// Watches one target until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
@@ -53,7 +58,7 @@ struct Watcher {
     every: Duration,
     target: ClearedTarget,
     inquiry: Inquiry,
-    world: Arc<World>,
+    world: Arc<dyn AskWorld>,
     revoke: Revoke,
     verdict: Arc<Mutex<Option<Revocation>>>,
     failures: u32,
@@ -67,7 +72,7 @@ impl Watch {
     pub fn begin(
         target: &ClearedTarget,
         inquiry: &Inquiry,
-        world: &Arc<World>,
+        world: &Arc<dyn AskWorld>,
         rounds: Rounds,
         revoke: &Revoke,
     ) -> io::Result<Self> {
@@ -160,5 +165,139 @@ impl Watcher {
         if is_first {
             (self.revoke)(reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::context::Context;
+    use crate::guard::{
+        self, AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeploymentQuestion,
+        FindListener, FixedResolver, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion,
+        Policy, RefusalCode, Surroundings,
+    };
+    use crate::target::{Candidate, Source};
+
+    const APP: u8 = 0;
+    const TUNNEL: u8 = 1;
+
+    /// A machine on which the test decides who listens.
+    struct Machine {
+        resolver: FixedResolver,
+        listening: AtomicU8,
+        asked: AtomicUsize,
+    }
+
+    impl Default for Machine {
+        fn default() -> Self {
+            Self {
+                resolver: FixedResolver::answering(&[]),
+                listening: AtomicU8::new(APP),
+                asked: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    impl AskWorld for Machine {
+        fn outside(&self) -> Outside<'_> {
+            Outside {
+                resolver: &self.resolver,
+                control_plane: self,
+                marker: self,
+                listeners: self,
+                marker_key: None,
+            }
+        }
+    }
+
+    impl ControlPlane for Machine {
+        fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+            Err(ControlPlaneError::Absent("a test"))
+        }
+    }
+
+    impl AskMarker for Machine {
+        fn ask(&self, _: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
+            Err(MarkerFailure::NoAnswer("a service on this machine is not asked".into()))
+        }
+    }
+
+    impl FindListener for Machine {
+        fn find(&self, _: SocketAddr) -> Option<Vec<Listener>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let name = if self.listening.load(Ordering::SeqCst) == APP { "shop" } else { "ssh" };
+            let process = ListeningProcess { pid: 7, names: vec![name.into()], is_ours: false };
+            Some(vec![Listener { user: 1000, process: Some(process) }])
+        }
+    }
+
+    fn inquiry() -> Inquiry {
+        Inquiry {
+            context: Context::Desk,
+            candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+            production_facts: vec![],
+            policy: Policy::default(),
+            surroundings: Surroundings::default(),
+        }
+    }
+
+    fn watch(machine: &Arc<Machine>, every: Duration) -> (Watch, mpsc::Receiver<String>) {
+        let target = guard::clear(&inquiry(), &machine.outside()).unwrap();
+        let (send, reasons) = mpsc::channel();
+        let revoke: Revoke = Arc::new(move |reason| send.send(reason).unwrap_or_default());
+        let world: Arc<dyn AskWorld> = machine.clone();
+        let rounds = Rounds { target: every, forge: every };
+        (Watch::begin(&target, &inquiry(), &world, rounds, &revoke).unwrap(), reasons)
+    }
+
+    #[test]
+    fn a_target_that_stays_the_same_is_left_alone() {
+        let machine = Arc::new(Machine::default());
+        let (watch, reasons) = watch(&machine, Duration::from_secs(3_600));
+
+        assert_eq!((watch.ask_now(Recheck::Target), watch.ask_now(Recheck::Forge)), (None, None));
+
+        assert!(machine.asked.load(Ordering::SeqCst) >= 2, "it was cleared and asked again");
+        assert!(reasons.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_tunnel_that_takes_the_port_over_ends_the_load_by_itself() {
+        let machine = Arc::new(Machine::default());
+        let (watch, reasons) = watch(&machine, Duration::from_millis(5));
+
+        machine.listening.store(TUNNEL, Ordering::SeqCst);
+
+        let reason = reasons.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(reason.contains("ssh"), "{reason}");
+        assert_eq!(watch.verdict().unwrap().code, RefusalCode::Forwarder);
+    }
+
+    #[test]
+    fn a_revocation_is_final_and_told_once() {
+        let machine = Arc::new(Machine::default());
+        let (watch, reasons) = watch(&machine, Duration::from_secs(3_600));
+        machine.listening.store(TUNNEL, Ordering::SeqCst);
+        watch.ask_now(Recheck::Target).unwrap();
+
+        machine.listening.store(APP, Ordering::SeqCst);
+
+        assert!(watch.ask_now(Recheck::Target).is_some());
+        assert_eq!(reasons.try_iter().count(), 1);
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_asks_no_more() {
+        let machine = Arc::new(Machine::default());
+        let (watch, reasons) = watch(&machine, Duration::from_millis(1));
+
+        drop(watch);
+
+        // The callback is gone with its watchers.
+        assert_eq!(reasons.recv(), Err(mpsc::RecvError));
     }
 }

@@ -5,13 +5,16 @@
 use hdrhistogram::Histogram;
 
 use crate::compare::{Comparison, MetricComparison, Mode};
-use crate::measurement::{OutcomeClass, Outcomes, quantile_us};
+use crate::measurement::{Measurement, OutcomeClass, Outcomes, Round, quantile_us};
 use crate::report::{Report, ScenarioReport, figures};
 use crate::scenario::Quantile;
 use crate::verdict::{Exit, Verdict};
 
 /// The longest outside text that a report repeats; a hostile or broken source could send megabytes.
 const MAX_OUTSIDE_CHARS: usize = 600;
+
+/// A table of more endpoints is no table to read; the JSON report has them all.
+const MAX_ENDPOINTS: usize = 25;
 
 /// The verdict of a run as one sentence, in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +178,40 @@ pub(crate) fn times(histogram: &Histogram<u64>) -> Vec<String> {
         .map(|quantile| quantile_us(histogram, quantile))
         .chain([max_us(histogram)])
         .map(figures::maybe_time)
+        .collect()
+}
+
+/// Returns what a run timed, by its names: the three times of every request, then what the server says of its own
+/// time, then the latencies of classes that are no success.
+pub(crate) fn timed<'m>(
+    measurement: &'m Measurement,
+    merged: &'m Round,
+) -> Vec<(String, &'m Histogram<u64>)> {
+    let usual = [
+        ("latency".to_owned(), &merged.latency),
+        ("service time".to_owned(), &merged.service_time),
+        ("send lag".to_owned(), &merged.send_lag),
+    ];
+    let server = merged.server_timing.iter().map(|(name, seen)| (format!("server: {}", outside(name)), seen));
+    let classes =
+        measurement.class_latency.iter().map(|(class, seen)| (format!("of {}", class.as_str()), seen));
+    usual.into_iter().chain(server).chain(classes).collect()
+}
+
+/// Returns the figures of each endpoint: name, requests, share of errors, p50, p99; the first ones where they are many.
+pub(crate) fn endpoints(measurement: &Measurement) -> Vec<[String; 5]> {
+    let shown = measurement.endpoints.iter().take(MAX_ENDPOINTS);
+    shown
+        .map(|endpoint| {
+            let at = |quantile| figures::maybe_time(quantile_us(&endpoint.latency, quantile));
+            [
+                outside(&endpoint.name),
+                figures::count(endpoint.outcomes.total()),
+                errors(&endpoint.outcomes),
+                at(Quantile::P50),
+                at(Quantile::P99),
+            ]
+        })
         .collect()
 }
 

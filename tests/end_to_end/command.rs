@@ -63,6 +63,26 @@ impl Loadgate {
         self
     }
 
+    /// Runs the invocation under `strace`, which writes the calls of a kind to a file.
+    pub(crate) fn traced(mut self, strace: &Path, calls: &str, log: &Path) -> Self {
+        let mut traced = Command::new(strace);
+        traced
+            .args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"])
+            .arg(log)
+            .arg(self.command.get_program());
+        traced.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                traced.env(name, value);
+            }
+        }
+        if let Some(directory) = self.command.get_current_dir() {
+            traced.current_dir(directory);
+        }
+        self.command = traced;
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Ended {
         let measures = self.command.get_args().any(|argument| argument == "run" || argument == "demo");
@@ -92,6 +112,29 @@ impl Ended {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
+}
+
+/// Commits files as the tip of the base branch, as a checkout of its whole history would have it.
+pub(crate) fn merge_into_base(directory: &Path, files: &[&str]) {
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args([
+            "-c",
+            "user.name=a test",
+            "-c",
+            "user.email=test@example.test",
+            "-c",
+            "commit.gpgsign=false",
+        ]);
+        let status = command.args(arguments).current_dir(directory).status().unwrap();
+        assert!(status.success(), "git {arguments:?}");
+    };
+    if !directory.join(".git").exists() {
+        git(&["init", "--quiet", "--initial-branch=main"]);
+    }
+    git(&[&["add", "--force", "--"], files].concat());
+    git(&["commit", "--quiet", "--allow-empty", "--message=the policy"]);
+    git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
 }
 
 /// Returns the built binary.

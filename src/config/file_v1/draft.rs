@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
-use crate::request::Method;
+use crate::request::{Check, FeedOrder, Method};
 use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -89,19 +89,36 @@ pub(in crate::config) struct LimitsDraft {
 
 #[derive(Debug)]
 pub(in crate::config) struct ScenarioDraft {
-    pub(in crate::config) place: Place,
     pub(in crate::config) name: Option<Located<ScenarioName>>,
-    pub(in crate::config) path: Option<Located<String>>,
-    pub(in crate::config) method: Option<Method>,
-    pub(in crate::config) headers: Vec<(String, Located<String>)>,
-    pub(in crate::config) body: Option<BodyDraft>,
+    /// The requests of the list, or the one that the scenario itself describes.
+    pub(in crate::config) requests: Vec<RequestDraft>,
+    pub(in crate::config) feed: Option<FeedDraft>,
+    pub(in crate::config) seed: Option<u64>,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }
 
 #[derive(Debug)]
+pub(in crate::config) struct RequestDraft {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) weight: Option<NonZeroU32>,
+    pub(in crate::config) path: Option<Located<String>>,
+    pub(in crate::config) method: Option<Method>,
+    pub(in crate::config) headers: Vec<(String, Located<String>)>,
+    pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) check: Option<Located<Check>>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct FeedDraft {
+    pub(in crate::config) file: Located<String>,
+    pub(in crate::config) order: FeedOrder,
+}
+
+#[derive(Debug)]
 pub(in crate::config) enum BodyDraft {
-    Text(String),
+    Text(Located<String>),
     File(Located<String>),
 }
 

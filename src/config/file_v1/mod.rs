@@ -5,6 +5,7 @@
 
 mod draft;
 mod gate;
+mod request;
 mod scenario;
 mod service;
 mod target;
@@ -21,7 +22,8 @@ use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
-    BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
+    ServiceDraft,
 };
 pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
@@ -50,8 +52,25 @@ pub(super) mod keys {
     pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
-    pub(in crate::config) const SCENARIO: &[&str] =
-        &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
+    pub(in crate::config) const SCENARIO: &[&str] = &[
+        "name",
+        "path",
+        "method",
+        "headers",
+        "body",
+        "body-file",
+        "check",
+        "request",
+        "feed",
+        "seed",
+        "script",
+        "profile",
+        "gate",
+    ];
+    pub(in crate::config) const REQUEST: &[&str] =
+        &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
+    pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
+    pub(in crate::config) const FEED: &[&str] = &["file", "order"];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
     pub(in crate::config) const GATE: &[&str] = &[
@@ -198,6 +217,7 @@ mod tests {
         assert_eq!(draft.service.unwrap().run, ["target/release/shop"]);
         assert_eq!(scenarios[0].profile.rate, Rate::per_second(100.0).ok());
         assert_eq!(scenarios[1].gate.max_regression, Some(0.2));
+        assert_eq!(scenarios[3].requests.len(), 3);
         assert_eq!(draft.gate.budgets.unwrap()[0].limit, Duration::from_millis(250));
         assert_eq!(draft.baseline_dir, Some("baselines".into()));
     }
@@ -361,6 +381,9 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/request/properties", keys::REQUEST),
+            ("/$defs/check/properties", keys::CHECK),
+            ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
@@ -380,6 +403,9 @@ mod tests {
                 keys::SERVICE,
                 keys::LIMITS,
                 keys::SCENARIO,
+                keys::REQUEST,
+                keys::CHECK,
+                keys::FEED,
                 keys::PROFILE,
                 keys::GATE,
             ]

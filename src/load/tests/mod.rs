@@ -6,6 +6,7 @@ mod awkward;
 mod ceilings;
 mod hostile;
 mod loops;
+mod mixed;
 mod polite;
 mod sources;
 mod tls;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
-use crate::request::{Fixed, Request};
+use crate::request::{Mix, Request};
 use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
@@ -79,7 +80,7 @@ fn open_loop(rate: f64) -> Pacing {
 fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
-        request: Request::get("/").unwrap(),
+        requests: Request::get("/").unwrap().into(),
         profile: LoadProfile {
             pacing,
             connections: NonZeroU32::new(connections).unwrap(),
@@ -122,7 +123,7 @@ fn drive_fixed(
     stop: &StopSignal,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Measurement, LoadError> {
-    let sources = Fixed::new(&scenario.request, &target.origin().authority());
+    let sources = Mix::new(&scenario.requests, &target.origin().authority(), 1);
     drive(target, scenario, &sources, &options(threads), stop, progress)
 }
 

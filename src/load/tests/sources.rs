@@ -73,7 +73,7 @@ impl RequestSource for Source {
         self.seen += 1;
         assert_eq!((answer.status, answer.body, chosen.token > 0), (200, &b"ok"[..], true));
         assert_eq!(answer.headers.first("content-length"), Some(&b"2"[..]));
-        let is_failed = matches!(self.behaviour, Behaviour::Judges) && self.sent % 2 == 0;
+        let is_failed = matches!(self.behaviour, Behaviour::Judges) && self.sent.is_multiple_of(2);
         Ok(Judgement { is_failed, ..Judgement::default() })
     }
 
