@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
+use super::stamp::StampedStream;
 use super::tls::Tls;
 use super::witness::Witness;
 use crate::clock;
@@ -69,18 +70,21 @@ pub(crate) struct Connection {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(StampedStream),
+    Tls(Box<TlsStream<StampedStream>>),
 }
 
-/// Opens a connection to one of the target's pinned addresses; `attempt` says with which to begin.
+/// Opens a connection to one of the target's pinned addresses; `attempt` says with which to begin, `is_stamped`
+/// whether the kernel is asked when answers come in.
 pub(crate) async fn open(
     target: &ClearedTarget,
     attempt: usize,
     tls: Option<&Tls>,
+    is_stamped: bool,
 ) -> io::Result<Connection> {
     let tcp = connect(target, attempt).await?;
     tcp.set_nodelay(true)?;
+    let tcp = if is_stamped { StampedStream::with_stamps(tcp) } else { StampedStream::without_stamps(tcp) };
     let stream = match tls {
         None => Stream::Plain(tcp),
         Some(tls) => Stream::Tls(Box::new(tls.connector.connect(tls.server_name.clone(), tcp).await?)),
@@ -152,6 +156,15 @@ impl Connection {
     /// Is ready when the server ends, breaks or abuses the connection between requests.
     pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_read(cx, &mut self.buffer).map(|_| ())
+    }
+
+    /// Returns when the last byte that was read had come in, where the kernel says so; not before `sent_at`.
+    pub(crate) fn arrived_at(&self, sent_at: Instant) -> Option<Instant> {
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        };
+        tcp.arrived_at(sent_at)
     }
 
     /// Returns the bytes sent and received since this was asked last.

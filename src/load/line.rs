@@ -154,13 +154,17 @@ impl Line {
         let requests = wire.requests();
         crew.send_off(*number, times.intended_at, chosen.endpoint, requests.try_into().unwrap_or(u32::MAX));
         let mut answered = 0;
+        let mut now;
         let is_usable = loop {
             let exchange = Exchange { wire, interest: chosen.interest, witness, deadline };
             let result = match answered {
                 0 => connection.exchange(exchange).await,
                 _ => connection.next_answer(exchange, answered).await,
             };
-            times.finished_at = clock::monotonic();
+            now = clock::monotonic();
+            // An answer that waited for this worker's turn was complete before.
+            let arrived_at = result.ok().and_then(|_| connection.arrived_at(times.sent_at));
+            times.finished_at = arrived_at.unwrap_or(now);
             let judgement = judge(crew, *number, chosen, result.ok(), witness);
             let traffic = connection.take_traffic();
             let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
@@ -180,14 +184,16 @@ impl Line {
         if !is_usable {
             self.close();
         }
-        self.crew.settled(self.number, times.finished_at);
-        times.finished_at
+        self.crew.settled(self.number, now);
+        now
     }
 
     async fn open(&mut self) -> Result<(), OutcomeClass> {
         self.attempts += 1;
         let orders = Arc::clone(self.crew.orders());
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref());
+        // In the closed loop an answer's end is the next request's beginning, and only our own clock can say both.
+        let is_stamped = orders.is_scheduled;
+        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref(), is_stamped);
         let mut opening = std::pin::pin!(opening);
         let deadline = &mut self.deadline;
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {

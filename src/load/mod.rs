@@ -11,6 +11,7 @@ mod crew;
 mod line;
 mod open_loop;
 mod pacer;
+mod stamp;
 mod stop;
 mod tally;
 mod timer;

@@ -5,6 +5,7 @@
 mod awkward;
 mod hostile;
 mod loops;
+mod stamps;
 mod tls;
 
 use std::io::{Read, Write};
