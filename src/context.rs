@@ -133,6 +133,19 @@ impl Repository {
         }
     }
 
+    /// Reads a path of any depth, as GitLab has it; the owner is then everything before the last part.
+    pub fn parse_nested(text: &str) -> Result<Self, MalformedFact> {
+        let malformed = || MalformedFact::new("repository", "owner/name, or group/subgroup/name", text);
+        let (owner, name) = text.rsplit_once('/').ok_or_else(malformed)?;
+        let parts = owner.split('/').map(|group| Self::parse(&format!("{group}/{name}")));
+        let depth = parts.collect::<Result<Vec<_>, _>>().map_err(|_| malformed())?.len();
+        // GitLab itself allows twenty levels of groups.
+        if depth > 20 {
+            return Err(malformed());
+        }
+        Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+    }
+
     /// Returns the owner: a person or an organisation.
     #[must_use]
     pub fn owner(&self) -> &str {
@@ -149,6 +162,28 @@ impl Repository {
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// Where a pull request lives, and so who can be asked about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forge {
+    /// github.com, or a GitHub of one's own.
+    GitHub,
+    /// gitlab.com, or a GitLab of one's own.
+    GitLab,
+    /// Any other, or one that the CI system does not tell.
+    Other,
+}
+
+impl fmt::Display for Forge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GitHub => "GitHub",
+            Self::GitLab => "GitLab",
+            Self::Other => "this forge",
+        })
     }
 }
 
@@ -181,9 +216,36 @@ pub struct Deployment {
     pub reference: String,
 }
 
+/// What a variable of the environment says about the deployment, and what it says of every preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentClaim {
+    /// The variable.
+    pub variable: String,
+    /// What it holds; empty where it is missing although its companions are there.
+    pub value: String,
+    /// What it holds for a preview.
+    pub expected: PreviewValue,
+}
+
+/// What a variable holds when the deployment is a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PreviewValue {
+    /// Exactly this word, whatever its case.
+    Word(String),
+    /// Something that is none of these words, whatever their case, and holds no word of production.
+    NoneOf(Vec<String>),
+}
+
 /// A pull request as the CI system tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
+    /// The CI system that tells of it, such as `GitHub Actions`.
+    pub system: String,
+    /// Whether no step of the job can rewrite what the CI system says.
+    pub is_vouched: bool,
+    /// Where it lives.
+    pub forge: Forge,
     /// The event that started the job.
     pub event: PullRequestEvent,
     /// The event's `action`, such as `synchronize`; empty where the event has none.
@@ -200,10 +262,14 @@ pub struct PullRequest {
     pub head_branch: Option<String>,
     /// The branch that the pull request wants to change.
     pub base_branch: Option<String>,
+    /// The commit of that branch which the CI system names, where it does.
+    pub base_sha: Option<CommitSha>,
     /// Whether the head lives in another repository.
     pub is_from_fork: bool,
     /// The deployment, where the event is about one.
     pub deployment: Option<Deployment>,
+    /// What variables say about the deployment that this job belongs to.
+    pub claims: Vec<DeploymentClaim>,
 }
 
 /// The pull request that a deployment was found to belong to.
@@ -299,6 +365,9 @@ mod tests {
 
     fn deployment_context(number: Option<&str>) -> Context {
         Context::PullRequest(Box::new(PullRequest {
+            system: "GitHub Actions".into(),
+            is_vouched: true,
+            forge: Forge::GitHub,
             event: PullRequestEvent::DeploymentStatus,
             action: "created".into(),
             repository: Repository::parse("acme/shop").unwrap(),
@@ -307,8 +376,10 @@ mod tests {
             head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
             head_branch: None,
             base_branch: None,
+            base_sha: None,
             is_from_fork: false,
             deployment: None,
+            claims: vec![],
         }))
     }
 

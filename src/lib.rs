@@ -5,7 +5,7 @@
 //! ```text
 //! cli        the only room that prints, reads argv or knows every other
 //! report     says what happened: terminal, markdown, html, json_v1
-//! joiners    config · service · load · compare · publish
+//! joiners    config · service · load · compare · publish · evidence
 //! rooms      ci · guard · stats · baseline · github · redact · preview     (each imports words only)
 //! words      clock · context · target · request · scenario · measurement · verdict · secret
 //! ```
@@ -32,6 +32,7 @@ pub mod stats;
 
 pub mod compare;
 pub mod config;
+pub mod evidence;
 pub mod load;
 pub mod publish;
 pub mod service;

@@ -4,12 +4,13 @@
 //! [`LOWEST_DISCERNIBLE_NS`] and [`HIGHEST_TRACKABLE_NS`]. Nothing scheduled is ever dropped: what was not sent or
 //! not answered has a class of its own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Quantile, Rate, ScenarioName};
+use crate::scenario::{Measure, Quantile, Rate, ScenarioName};
 
 /// The finest step of a histogram: a tenth of a microsecond.
 pub const LOWEST_DISCERNIBLE_NS: u64 = 100;
@@ -142,7 +143,7 @@ impl OutcomeClass {
 /// A count for every outcome class.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Outcomes(std::collections::BTreeMap<OutcomeClass, u64>);
+pub struct Outcomes(BTreeMap<OutcomeClass, u64>);
 
 impl Outcomes {
     /// Adds `count` requests of one class.
@@ -212,7 +213,13 @@ pub struct Round {
     pub send_lag: Histogram<u64>,
     /// How the round's requests ended.
     pub outcomes: Outcomes,
+    /// What the server says of its own time in `Server-Timing`, by the name of the metric; empty where it says
+    /// nothing. At most [`MAX_SERVER_TIMINGS`] names.
+    pub server_timing: BTreeMap<String, Histogram<u64>>,
 }
+
+/// The most names of `Server-Timing` metrics that a run keeps; a server that invents names must not fill the memory.
+pub const MAX_SERVER_TIMINGS: usize = 16;
 
 impl Round {
     /// Returns a round in which nothing happened.
@@ -223,6 +230,16 @@ impl Round {
             service_time: empty_histogram(),
             send_lag: empty_histogram(),
             outcomes: Outcomes::default(),
+            server_timing: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the histogram that a metric is a quantile of, where the round has it.
+    #[must_use]
+    pub fn measured(&self, measure: &Measure) -> Option<&Histogram<u64>> {
+        match measure {
+            Measure::Latency => Some(&self.latency),
+            Measure::ServerTiming(name) => self.server_timing.get(name),
         }
     }
 
@@ -236,6 +253,13 @@ impl Round {
             mine.add(theirs).expect("both histograms have this project's bounds");
         }
         self.outcomes.merge(&other.outcomes);
+        for (name, theirs) in &other.server_timing {
+            if let Some(mine) = self.server_timing.get_mut(name) {
+                mine.add(theirs).expect("both histograms have this project's bounds");
+            } else if self.server_timing.len() < MAX_SERVER_TIMINGS {
+                self.server_timing.insert(name.clone(), theirs.clone());
+            }
+        }
     }
 }
 

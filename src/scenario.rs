@@ -1,4 +1,4 @@
-//! A scenario is one named thing to run: a request, a load profile, a gate.
+//! A scenario is one named thing to run: requests, a load profile, a gate.
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Request;
+use crate::request::Requests;
 use crate::verdict::FailOn;
 
 /// A number outside its range.
@@ -177,6 +177,103 @@ impl fmt::Display for Quantile {
     }
 }
 
+/// What a metric is a quantile of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// The latency of the answers.
+    Latency,
+    /// The duration that the server itself gives a name to in its `Server-Timing` header. It holds no network, and so
+    /// none of the network's noise.
+    ServerTiming(String),
+}
+
+/// What is judged: a quantile of something that is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// What is measured.
+    pub measure: Measure,
+    /// Which point of its distribution.
+    pub quantile: Quantile,
+}
+
+impl Metric {
+    /// The beginning of a metric of the server's own times.
+    const SERVER_TIMING: &'static str = "server-timing:";
+
+    /// Reads `p99`, or `server-timing:db:p99` for what the server calls `db`.
+    pub fn parse(text: &str) -> Result<Self, OutOfRange> {
+        let Some(named) = text.strip_prefix(Self::SERVER_TIMING) else {
+            return Quantile::parse(text).map(Self::from);
+        };
+        let error = || OutOfRange {
+            what: "a metric",
+            expected: "'server-timing:', a name of the server's, ':' and a percentile, such as server-timing:db:p99",
+            found: format!("{:?}", text.chars().take(80).collect::<String>()),
+        };
+        let (name, quantile) = named.rsplit_once(':').ok_or_else(error)?;
+        if !is_timing_name(name.as_bytes()) {
+            return Err(error());
+        }
+        Ok(Self {
+            measure: Measure::ServerTiming(name.to_owned()),
+            quantile: Quantile::parse(quantile).map_err(|_| error())?,
+        })
+    }
+}
+
+/// Returns whether a name can be a `Server-Timing` metric's here: a token of RFC 9110 of at most 64 characters.
+#[must_use]
+pub fn is_timing_name(name: &[u8]) -> bool {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    (1..=64).contains(&name.len()) && name.iter().all(is_token)
+}
+
+impl From<Quantile> for Metric {
+    fn from(quantile: Quantile) -> Self {
+        Self { measure: Measure::Latency, quantile }
+    }
+}
+
+impl PartialEq<Quantile> for Metric {
+    fn eq(&self, quantile: &Quantile) -> bool {
+        self.measure == Measure::Latency && self.quantile == *quantile
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.measure {
+            Measure::Latency => self.quantile.fmt(f),
+            Measure::ServerTiming(name) => write!(f, "{}{name}:{}", Self::SERVER_TIMING, self.quantile),
+        }
+    }
+}
+
+/// When a run is ended because its target is not well.
+///
+/// The share of errors and of slow answers is that of the last second, and counts from twenty requests on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breaker {
+    /// The largest share of errors, as a fraction; `None` never opens.
+    pub error_share: Option<f64>,
+    /// So many failures to connect, one after the other without an answer between them; `None` never opens.
+    pub connect_failures: Option<NonZeroU32>,
+    /// The latency that no more than half of the answers may exceed; `None` never opens.
+    pub latency: Option<Duration>,
+}
+
+impl Breaker {
+    /// A breaker that never opens.
+    pub const OFF: Self = Self { error_share: None, connect_failures: None, latency: None };
+}
+
+impl Default for Breaker {
+    /// Half of the requests failing, or fifty failed connections in a row: no service is measured there, only harmed.
+    fn default() -> Self {
+        Self { error_share: Some(0.5), connect_failures: NonZeroU32::new(50), latency: None }
+    }
+}
+
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -249,8 +346,8 @@ pub struct Budget {
 /// The rule that a comparison must satisfy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
-    /// The quantiles of latency that are judged.
-    pub metrics: Vec<Quantile>,
+    /// What is judged.
+    pub metrics: Vec<Metric>,
     /// The smallest slowdown that counts, as a fraction: 0.10 is ten per cent.
     pub max_regression: f64,
     /// The largest share of requests that may fail, as a fraction.
@@ -261,6 +358,8 @@ pub struct Gate {
     pub fail_on: FailOn,
     /// The pause before a suspected regression is measured again.
     pub confirm_after: Duration,
+    /// When the run is ended because the target is not well.
+    pub breaker: Breaker,
 }
 
 /// One named thing to run.
@@ -269,7 +368,7 @@ pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
     /// What is sent.
-    pub request: Request,
+    pub requests: Requests,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.
@@ -295,6 +394,20 @@ mod tests {
         assert_eq!(Quantile::parse("p50").unwrap().to_string(), "p50");
         for hostile in ["", "p", "50", "p0", "p100", "pNaN", "p-1", "p1e1", "p.5", "p99.99999999"] {
             assert!(Quantile::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_metric_may_be_of_the_servers_own_times() {
+        let metric = Metric::parse("server-timing:db:p99.9").unwrap();
+
+        assert_eq!(metric.measure, Measure::ServerTiming("db".into()));
+        assert_eq!(metric.to_string(), "server-timing:db:p99.9");
+        assert!(Metric::parse("p50").unwrap() == Quantile::P50 && metric != Quantile::P999);
+        for hostile in
+            ["server-timing:", "server-timing:db", "server-timing::p50", "server-timing:a b:p50", "db:p50"]
+        {
+            assert!(Metric::parse(hostile).is_err(), "{hostile:?} must be refused");
         }
     }
 

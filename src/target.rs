@@ -23,6 +23,11 @@ pub enum Source {
     },
     /// `LOADGATE_PREVIEW_URL`, set by an earlier step of the same job.
     PreviewVariable,
+    /// A variable of the CI system itself.
+    CiVariable {
+        /// The variable, such as `CI_ENVIRONMENT_URL`.
+        variable: String,
+    },
     /// A service that this run built and started on loopback.
     Service,
     /// A service that already listened on loopback: `run --local PORT`.
@@ -44,6 +49,7 @@ impl fmt::Display for Source {
                 write!(f, "deployment_status event, deployment {deployment}, {field}")
             }
             Self::PreviewVariable => f.write_str("LOADGATE_PREVIEW_URL"),
+            Self::CiVariable { variable } => f.write_str(variable),
             Self::Service => f.write_str("the service this run started"),
             Self::Local => f.write_str("--local"),
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 5] = [
     &["clock", "context", "measurement", "request", "scenario", "secret", "target", "verdict"],
     &["baseline", "ci", "github", "guard", "preview", "redact", "stats"],
-    &["compare", "config", "load", "publish", "service"],
+    &["compare", "config", "evidence", "load", "publish", "service"],
     &["report"],
     &["cli"],
 ];

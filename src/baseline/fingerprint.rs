@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
+use crate::request::{Check, Entry, Feed, Requests};
 use crate::scenario::{LoadProfile, Pacing, Scenario};
 
-/// Parts of header names whose values are credentials: they change from run to run without changing the load.
+/// Parts of names of headers and columns whose values are credentials: they change from run to run without changing the load.
 const CREDENTIAL_HEADERS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "session", "bypass"];
 
 /// What must be equal for two measurements to be comparable.
@@ -90,24 +91,91 @@ fn series(version: &str) -> String {
 /// Writes everything that shapes the load as one text, every value behind its length, so that no two scenarios share
 /// a text.
 fn canonical_text(scenario: &Scenario) -> String {
-    let request = &scenario.request;
-    let mut text = String::from("loadgate scenario 1\n");
-    let mut line = |key: &str, value: &str| {
-        writeln!(text, "{key} {} {value}", value.len()).expect("writing to a string cannot fail");
-    };
-    line("method", request.method().as_str());
-    line("path", request.path());
-    for (name, value) in request.headers() {
-        let name = name.to_ascii_lowercase();
-        let is_credential = CREDENTIAL_HEADERS.iter().any(|part| name.contains(part));
-        line("header", &name);
-        line("value", if is_credential { "(credential)" } else { value });
+    let mut text = Canonical(String::from("loadgate scenario 1\n"));
+    match scenario.requests.only() {
+        // The form that scenarios had before there could be several requests: what is stored stays comparable.
+        Some(_) => scenario.requests.entries().iter().for_each(|entry| text.request(entry)),
+        None => text.requests(&scenario.requests),
     }
-    line("body", &digest(request.body()));
     for (key, value) in profile_lines(&scenario.profile) {
-        line(key, &value);
+        text.line(key, &value);
     }
-    text
+    text.0
+}
+
+struct Canonical(String);
+
+impl Canonical {
+    fn line(&mut self, key: &str, value: &str) {
+        writeln!(self.0, "{key} {} {value}", value.len()).expect("writing to a string cannot fail");
+    }
+
+    /// Names are no part of it: to call an endpoint otherwise changes nothing that is sent.
+    fn requests(&mut self, requests: &Requests) {
+        self.line("requests", &requests.entries().len().to_string());
+        self.line("seed", &requests.seed().to_string());
+        for entry in requests.entries() {
+            self.line("weight", &entry.weight().to_string());
+            self.line("filled", if entry.is_template() { "yes" } else { "no" });
+            self.request(entry);
+            self.check(entry.check());
+        }
+        if let Some(feed) = requests.feed() {
+            self.line("feed", feed.order().as_str());
+            self.line("rows", &feed_digest(feed));
+        }
+    }
+
+    fn request(&mut self, entry: &Entry) {
+        self.line("method", entry.method().as_str());
+        self.line("path", entry.path());
+        for (name, value) in entry.headers() {
+            let name = name.to_ascii_lowercase();
+            self.line("header", &name);
+            self.line("value", if is_credential(&name) { "(credential)" } else { value });
+        }
+        self.line("body", &digest(entry.body()));
+    }
+
+    /// A check decides which answers count, and with that which latencies are compared.
+    fn check(&mut self, check: &Check) {
+        for pattern in &check.status {
+            self.line("check-status", &format!("{:?}", pattern.range()));
+        }
+        for (name, value) in &check.headers {
+            self.line("check-header", &name.to_ascii_lowercase());
+            self.line("check-value", value);
+        }
+        if let Some(text) = &check.body_contains {
+            self.line("check-body", text);
+        }
+        for (pointer, value) in &check.json {
+            self.line("check-json", pointer.as_str());
+            self.line("check-value", &value.to_string());
+        }
+    }
+}
+
+fn is_credential(lower_case_name: &str) -> bool {
+    CREDENTIAL_HEADERS.iter().any(|part| lower_case_name.contains(part))
+}
+
+/// Hashes the values of a feed; those of a column whose name says that it holds credentials are left out.
+fn feed_digest(feed: &Feed) -> String {
+    let mut hash = Sha256::new();
+    let mut put = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    let kept: Vec<bool> =
+        feed.columns().iter().map(|column| !is_credential(&column.to_ascii_lowercase())).collect();
+    feed.columns().iter().for_each(|column| put(column));
+    for row in 0..feed.rows() {
+        for (value, _) in feed.values(row).zip(&kept).filter(|(_, is_kept)| **is_kept) {
+            put(value);
+        }
+    }
+    hex(&hash.finalize())
 }
 
 fn profile_lines(profile: &LoadProfile) -> Vec<(&'static str, String)> {
@@ -127,7 +195,11 @@ fn profile_lines(profile: &LoadProfile) -> Vec<(&'static str, String)> {
 }
 
 fn digest(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
         hex
     })
@@ -139,14 +211,35 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::request::{Method, Request};
-    use crate::scenario::{Gate, Rate, ScenarioName};
+    use crate::request::{Asked, BodyText, FeedOrder, Method, Request, RequestText};
+    use crate::scenario::{Breaker, Gate, Rate, ScenarioName};
     use crate::verdict::FailOn;
 
     fn scenario(request: Request) -> Scenario {
+        scenario_of(request.into())
+    }
+
+    /// A GET of a path that may hold placeholders.
+    fn asked(path: &str) -> Asked {
+        let text = RequestText {
+            method: Method::Get,
+            path: path.into(),
+            headers: Vec::new(),
+            body: BodyText::Text(String::new()),
+        };
+        Asked { name: None, weight: NonZeroU32::MIN, text, check: Check::default() }
+    }
+
+    fn scenario_with(feed: Option<Feed>, seed: u64, several: &[Asked]) -> Scenario {
+        let mut requests = Requests::new(feed, seed);
+        several.iter().for_each(|asked| requests.add(asked.clone()).unwrap());
+        scenario_of(requests)
+    }
+
+    fn scenario_of(requests: Requests) -> Scenario {
         Scenario {
             name: ScenarioName::parse("browse").unwrap(),
-            request,
+            requests,
             profile: LoadProfile {
                 pacing: Pacing::OpenLoop { rate: Rate::per_second(100.0).unwrap() },
                 connections: NonZeroU32::new(8).unwrap(),
@@ -162,6 +255,7 @@ mod tests {
                 budgets: Vec::new(),
                 fail_on: FailOn::default(),
                 confirm_after: Duration::ZERO,
+                breaker: Breaker::OFF,
             },
         }
     }
@@ -214,6 +308,58 @@ mod tests {
         assert_eq!(of(&with("Bearer one")), of(&with("Bearer two")));
         assert_eq!(of(&with("Bearer one")), of(&stricter));
         assert_ne!(of(&with("Bearer one")), of(&scenario(Request::get("/a").unwrap())));
+    }
+
+    #[test]
+    fn a_plain_request_keeps_the_text_that_stored_baselines_were_hashed_from() {
+        let request = Request::new(Method::Post, "/a".into(), vec![("X-Token".into(), "1".into())], vec![]);
+
+        let text = canonical_text(&scenario(request.unwrap()));
+
+        let expected = "loadgate scenario 1\nmethod 4 POST\npath 2 /a\nheader 7 x-token\nvalue 12 (credential)\nbody 64 \
+                        e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\npacing 10 open 100/s\n";
+        assert!(text.starts_with(expected), "{text}");
+        // One request in the list is the same as the short form.
+        let listed = scenario_with(None, 7, &[Asked { name: Some("x".into()), ..asked("/a") }]);
+        assert_eq!(of(&listed), of(&scenario(Request::get("/a").unwrap())));
+    }
+
+    #[test]
+    fn everything_that_is_sent_and_judged_changes_the_digest_and_a_name_does_not() {
+        let check = |word: &str| Check { body_contains: Some(word.into()), ..Check::default() };
+        let heavy = Asked { weight: NonZeroU32::new(2).unwrap(), ..asked("/a") };
+        let lists = [
+            scenario_with(None, 1, &[asked("/a")]),
+            scenario_with(None, 1, &[asked("/a"), asked("/b")]),
+            scenario_with(None, 1, &[asked("/b"), asked("/a")]),
+            scenario_with(None, 2, &[asked("/a"), asked("/b")]),
+            scenario_with(None, 1, &[heavy, asked("/b")]),
+            scenario_with(None, 1, &[Asked { check: check("x"), ..asked("/a") }]),
+            scenario_with(None, 1, &[Asked { check: check("y"), ..asked("/a") }]),
+            scenario_with(None, 1, &[asked("/{id:counter}")]),
+            scenario_with(None, 1, &[asked("/{{id:counter}")]),
+        ];
+
+        let mut digests: Vec<String> = lists.iter().map(of).collect();
+        digests.sort();
+        digests.dedup();
+
+        assert_eq!(digests.len(), lists.len());
+        let named = Asked { name: Some("other".into()), ..asked("/a") };
+        assert_eq!(of(&scenario_with(None, 1, &[named, asked("/b")])), of(&lists[1]));
+    }
+
+    #[test]
+    fn the_rows_of_a_feed_change_the_digest_and_its_credentials_do_not() {
+        let with = |id: &str, token: &str, order: FeedOrder| {
+            let mut feed = Feed::new(vec!["id".into(), "Token".into()], order).unwrap();
+            feed.push(None, [id, token].into_iter()).unwrap();
+            of(&scenario_with(Some(feed), 1, &[asked("/{feed.id}")]))
+        };
+
+        assert_eq!(with("1", "a", FeedOrder::Once), with("1", "b", FeedOrder::Once));
+        assert_ne!(with("1", "a", FeedOrder::Once), with("2", "a", FeedOrder::Once));
+        assert_ne!(with("1", "a", FeedOrder::Once), with("1", "a", FeedOrder::Random));
     }
 
     #[test]

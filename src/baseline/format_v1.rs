@@ -3,6 +3,7 @@
 //! `{"format": "loadgate-measurement", "version": 1, "records": […]}`. Readers ignore keys that they do not know.
 //! What is read is checked as if a stranger had written it, and what is written passes the same checks first.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::histogram_v2::{self, MAX_COUNT};
 use super::{BaselineError, Fingerprint, Record};
 use crate::context::CommitSha;
-use crate::measurement::{Ending, GeneratorHealth, Measurement, OutcomeClass, Outcomes, Round};
+use crate::measurement::{
+    Ending, GeneratorHealth, MAX_SERVER_TIMINGS, Measurement, OutcomeClass, Outcomes, Round,
+};
 use crate::scenario::{Rate, ScenarioName};
 
 /// The largest file that is read; a record of five rounds takes about 100 kB.
@@ -155,6 +158,12 @@ fn check_round(round: &Round) -> Result<(), String> {
         return Err("a round counts more requests than could be sent".to_owned());
     }
     let total = round.outcomes.total();
+    for (name, histogram) in &round.server_timing {
+        check_text(name, MAX_NAME_CHARS)?;
+        if histogram.len() > MAX_COUNT {
+            return Err("a round has more values of a server timing than could be sent".to_owned());
+        }
+    }
     for (what, histogram) in
         [("latency", &round.latency), ("service time", &round.service_time), ("send lag", &round.send_lag)]
     {
@@ -210,6 +219,9 @@ struct RoundV1 {
     latency: String,
     service_time: String,
     send_lag: String,
+    /// Absent in files of before there was any, and where the server said nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    server_timing: BTreeMap<String, String>,
 }
 
 impl RecordV1 {
@@ -271,6 +283,9 @@ impl RoundV1 {
             latency: histogram_v2::encode(&round.latency)?,
             service_time: histogram_v2::encode(&round.service_time)?,
             send_lag: histogram_v2::encode(&round.send_lag)?,
+            server_timing: (round.server_timing.iter())
+                .map(|(name, seen)| Ok((name.clone(), histogram_v2::encode(seen)?)))
+                .collect::<Result<_, BaselineError>>()?,
         })
     }
 
@@ -280,6 +295,9 @@ impl RoundV1 {
             service_time: histogram_v2::decode(&self.service_time)?,
             send_lag: histogram_v2::decode(&self.send_lag)?,
             outcomes: self.outcomes.clone(),
+            server_timing: (self.server_timing.iter().take(MAX_SERVER_TIMINGS))
+                .map(|(name, seen)| Ok((name.clone(), histogram_v2::decode(seen)?)))
+                .collect::<Result<_, BaselineError>>()?,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::context::MalformedFact;
 #[derive(Debug, thiserror::Error)]
 pub enum CiError {
     /// A variable that the CI system always sets is missing. Run inside a job, or unset the system's other variables.
-    #[error("{variable} is not set although this is a GitHub Actions job")]
+    #[error("{variable} is not set although the CI system always sets it")]
     MissingVariable {
         /// The variable.
         variable: &'static str,
@@ -19,6 +19,38 @@ pub enum CiError {
     NotText {
         /// The variable.
         variable: String,
+    },
+    /// A system that says which pull request it runs for leaves out a part. Check what the job does to its variables.
+    #[error("{system} names a pull request, but {variables} is missing")]
+    MissingFact {
+        /// The CI system.
+        system: &'static str,
+        /// The variables that could hold it.
+        variables: String,
+    },
+    /// A variable is longer than any honest value. Check what sets it.
+    #[error("{variable} is longer than {limit} bytes")]
+    TooLong {
+        /// The variable.
+        variable: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Two variables say different things of one fact. Check what sets them.
+    #[error("{one} and {other} contradict each other")]
+    Contradiction {
+        /// A variable.
+        one: &'static str,
+        /// Another one.
+        other: &'static str,
+    },
+    /// A fact in a variable does not have the shape it must have. Check what sets it.
+    #[error("{variable} cannot be understood")]
+    MalformedVariable {
+        /// The variable.
+        variable: String,
+        /// What is wrong with it.
+        source: MalformedFact,
     },
     /// A variable's value does not have the shape it must have. Mend whatever sets it.
     #[error("{variable} holds no host or URL")]
@@ -92,10 +124,15 @@ impl CiError {
     pub fn help(&self) -> String {
         match self {
             Self::MissingVariable { .. } => {
-                "run inside a GitHub Actions job, or unset GITHUB_ACTIONS to run at a desk".into()
+                "run inside a job of the CI system, or unset its variables (GITHUB_ACTIONS) to run at a desk"
+                    .into()
             }
-            Self::NotText { variable } | Self::NoHost { variable } => {
-                format!("mend or unset {variable} in the job")
+            Self::NotText { variable }
+            | Self::NoHost { variable }
+            | Self::TooLong { variable, .. }
+            | Self::MalformedVariable { variable, .. } => format!("mend or unset {variable} in the job"),
+            Self::MissingFact { .. } | Self::Contradiction { .. } => {
+                "let the CI system set its own variables; no step of the job should change them".into()
             }
             Self::Unreadable { .. } | Self::NotAFile { .. } => {
                 "check that this step can see the file that GITHUB_EVENT_PATH names".into()

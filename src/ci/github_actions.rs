@@ -8,20 +8,30 @@ use std::path::Path;
 use super::payload::{self, DeploymentStatusPayload, PullRequestPayload, RepositoryBody, RunPullRequestBody};
 use super::{CiError, Environment, Reading};
 use crate::context::{
-    CommitSha, Context, Deployment, MalformedFact, PullRequest, PullRequestEvent, PullRequestNumber,
+    CommitSha, Context, Deployment, Forge, MalformedFact, PullRequest, PullRequestEvent, PullRequestNumber,
     Repository,
 };
 use crate::target::{Candidate, Source};
 
-const SYSTEM: &str = "GitHub Actions";
+/// The name of the system whose payloads these are.
+pub(super) const SYSTEM: &str = "GitHub Actions";
 
-pub(super) fn read(environment: &Environment) -> Result<Reading, CiError> {
+/// Reads a job of GitHub Actions, or of a system that hands its jobs the same variables and payload.
+pub(super) fn read(
+    environment: &Environment,
+    system: &'static str,
+    forge: Forge,
+) -> Result<Reading, CiError> {
     let event = environment.required("GITHUB_EVENT_NAME")?;
     let mut reading = match event {
         "pull_request" => read_pull_request(environment)?,
         "deployment_status" => read_deployment_status(environment)?,
-        other => Reading::of(Context::OtherCi { system: SYSTEM.into(), event: other.to_owned() }),
+        other => Reading::of(Context::OtherCi { system: system.into(), event: other.to_owned() }),
     };
+    if let Context::PullRequest(pull_request) = &mut reading.context {
+        pull_request.system = system.to_owned();
+        pull_request.forge = forge;
+    }
     reading.run_url = run_url(environment);
     Ok(reading)
 }
@@ -34,6 +44,9 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
     let name_of = |repo: &Option<RepositoryBody>| repo.as_ref().map(|repo| repo.full_name.clone());
     let base = name_of(&body.base.repo).unwrap_or_else(|| payload.repository.full_name.clone());
     let context = PullRequest {
+        system: SYSTEM.into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::PullRequest,
         action: payload.action,
         repository: facts.repository(&payload.repository)?,
@@ -44,7 +57,9 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
         is_from_fork: name_of(&body.head.repo).is_none_or(|head| head != base),
         head_branch: Some(body.head.name),
         base_branch: Some(body.base.name),
+        base_sha: Some(facts.sha("pull_request.base.sha", &body.base.sha)?),
         deployment: None,
+        claims: vec![],
     };
     facts.agree_with_job(&context)?;
     Ok(Reading::of(Context::PullRequest(Box::new(context))))
@@ -63,6 +78,9 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
     let branch = run.as_ref().map(|run| run.head.name.clone());
     let deployment = payload.deployment;
     let mut context = PullRequest {
+        system: SYSTEM.into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::DeploymentStatus,
         action: payload.action,
         repository: facts.repository(&payload.repository)?,
@@ -71,8 +89,10 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
         head_sha: facts.sha("deployment.sha", &deployment.sha)?,
         head_branch: branch.or_else(|| branch_in_reference(&deployment.reference)),
         base_branch: run.as_ref().map(|run| run.base.name.clone()),
+        base_sha: None,
         is_from_fork: run.as_ref().is_some_and(|run| run.head.repo != run.base.repo),
         deployment: None,
+        claims: vec![],
     };
     let status = payload.deployment_status;
     let candidates = candidate(deployment.id, status.environment_url, status.target_url);

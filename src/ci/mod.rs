@@ -4,21 +4,28 @@
 //! It reads variables from a snapshot and one payload file, never the network, and judges nothing: that is the
 //! guard's.
 
+mod claims;
 mod environment;
 mod error;
 mod github_actions;
 mod payload;
 mod production;
+mod pull_request;
 mod systems;
 
 pub use environment::Environment;
 pub use error::CiError;
 
-use crate::context::Context;
+use systems::{PullRequestFacts, Recognised, System};
+
+use crate::context::{Context, Forge};
 use crate::target::{Candidate, ProductionFact, Source};
 
 /// The variable by which an earlier step of a job names the preview.
 pub const PREVIEW_VARIABLE: &str = "LOADGATE_PREVIEW_URL";
+
+/// The variable by which GitLab names the review app of the job's environment.
+const GITLAB_PREVIEW_VARIABLE: &str = "CI_ENVIRONMENT_URL";
 
 /// Everything that the environment tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +49,39 @@ pub struct Reading {
 pub fn read(environment: &Environment) -> Result<Reading, CiError> {
     let production = production::facts(environment)?;
     let mut reading = match systems::recognise(environment)? {
-        systems::Recognised::GitHubActions => github_actions::read(environment)?,
-        systems::Recognised::Other { system, event } => Reading::of(Context::OtherCi { system, event }),
-        systems::Recognised::Nothing => Reading::of(Context::Desk),
+        Recognised::GitHubActions => {
+            github_actions::read(environment, github_actions::SYSTEM, Forge::GitHub)?
+        }
+        Recognised::Known { system, event } => read_known(system, event, environment)?,
+        Recognised::Unknown { system } => Reading::of(Context::OtherCi { system, event: String::new() }),
+        Recognised::Nothing => Reading::of(Context::Desk),
     };
     reading.production = production;
+    if let Context::PullRequest(pull_request) = &mut reading.context {
+        pull_request.claims = claims::read(environment)?;
+    }
     if let Some(raw) = environment.text(PREVIEW_VARIABLE)? {
         reading.candidates.push(Candidate { source: Source::PreviewVariable, raw: raw.to_owned() });
     } else if environment.is_present(PREVIEW_VARIABLE) {
         reading.warnings.push(format!("{PREVIEW_VARIABLE} is set but empty: did the step that sets it run?"));
+    }
+    Ok(reading)
+}
+
+fn read_known(system: &'static System, event: String, environment: &Environment) -> Result<Reading, CiError> {
+    let found = match &system.pull_request {
+        PullRequestFacts::Payload => Some(github_actions::read(environment, system.name, Forge::Other)?),
+        PullRequestFacts::Variables(variables) => pull_request::read(system.name, variables, environment)?,
+        PullRequestFacts::Untold => None,
+    };
+    let Some(mut reading) = found else {
+        return Ok(Reading::of(Context::OtherCi { system: system.name.to_owned(), event }));
+    };
+    if environment.is_set("GITLAB_CI")
+        && let Some(raw) = environment.text(GITLAB_PREVIEW_VARIABLE)?
+    {
+        let source = Source::CiVariable { variable: GITLAB_PREVIEW_VARIABLE.to_owned() };
+        reading.candidates.push(Candidate { source, raw: raw.to_owned() });
     }
     Ok(reading)
 }

@@ -18,7 +18,8 @@ use super::subject::{incomplete, refused};
 use crate::baseline::{DirStore, Machine, Record};
 use crate::config;
 use crate::context::Context;
-use crate::guard::{self, ClearedTarget, Inquiry, SystemResolver};
+use crate::evidence::World;
+use crate::guard::{self, ClearedTarget, Inquiry};
 use crate::load::StopSignal;
 use crate::report::Report;
 use crate::scenario::Scenario;
@@ -191,7 +192,7 @@ fn clear(session: &Session, running: &RunningService) -> Result<ClearedTarget, F
         policy: guard::Policy::default(),
         surroundings: session.surroundings(),
     };
-    guard::clear(&inquiry, &SystemResolver::default()).map_err(|refusal| refused(&refusal))
+    guard::clear(&inquiry, &World::default().outside()).map_err(|refusal| refused(&refusal))
 }
 
 fn introduce(session: &Session) {

@@ -13,7 +13,7 @@ use crate::guard::ClearedTarget;
 use crate::load::{self, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
-use crate::request::Fixed;
+use crate::request::Mix;
 use crate::scenario::Scenario;
 use crate::verdict::Exit;
 
@@ -58,6 +58,17 @@ impl Judged {
     }
 }
 
+impl Judged {
+    /// Takes the verdict back because the guard took its yes back; a run that was cut short says so already.
+    pub(super) fn without_target(mut self, why: &str) -> Self {
+        if !self.record.measurement.is_partial() {
+            self.report.comparison = compare::invalidate(self.report.comparison, why.to_owned());
+        }
+        self.exit = Exit::CouldNotComplete;
+        self
+    }
+}
+
 impl Gate<'_> {
     /// Drives one scenario and judges it; a suspected regression is measured a second time.
     pub(super) fn judge(&self, scenario: &Scenario) -> Result<Judged, Failure> {
@@ -73,7 +84,7 @@ impl Gate<'_> {
         let exit = comparison.verdict.exit(scenario.gate.fail_on);
         let report = ScenarioReport {
             measurement,
-            request_line: format!("{} {}", scenario.request.method().as_str(), scenario.request.path()),
+            request_line: scenario.requests.summary(),
             profile_line: scenario.profile.to_string(),
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
@@ -85,7 +96,7 @@ impl Gate<'_> {
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
         let options = DriveOptions { threads: self.threads };
         let drawn = self.display.begin(label);
-        let sources = Fixed::new(&scenario.request, &self.target.origin().authority());
+        let sources = Mix::new(&scenario.requests, &self.target.origin().authority(), fastrand::u64(..));
         load::drive(self.target, scenario, &sources, &options, self.stop, &|progress| drawn.show(&progress))
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
     }

@@ -13,7 +13,8 @@ use super::{overrides, remember};
 use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
-use crate::guard::ClearedTarget;
+use crate::evidence::Watch;
+use crate::guard::{ClearedTarget, Recheck};
 use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
 use crate::verdict::{Exit, Verdict};
@@ -45,6 +46,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         stop: &stop,
         display: &display,
     };
+    let watch = subject.watch(session, &cleared, &stop)?;
     let mut judged = Vec::new();
     for scenario in &scenarios {
         let one = gate.judge(scenario)?;
@@ -53,6 +55,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
             None => one,
         });
     }
+    let judged = unless_revoked(judged, watch);
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);
@@ -74,6 +77,16 @@ fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Fa
         session.console.status("Assuming", note);
     }
     Ok(settings)
+}
+
+/// Asks a last time: a target that became another one during the last seconds was loaded as that.
+fn unless_revoked(judged: Vec<Judged>, watch: Option<Watch>) -> Vec<Judged> {
+    match watch.and_then(|watch| watch.ask_now(Recheck::Target)) {
+        Some(revocation) => {
+            judged.into_iter().map(|one| one.without_target(&revocation.to_string())).collect()
+        }
+        None => judged,
+    }
 }
 
 /// An interrupted run never passes, even where only its publishing was cut short.

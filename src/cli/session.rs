@@ -9,13 +9,19 @@ use super::arguments::OutputArguments;
 use super::console::Console;
 use super::failure::{Failure, chain};
 use crate::ci::Environment;
-use crate::guard::Surroundings;
+use crate::evidence::{Forges, World};
+use crate::guard::{MARKER_KEY_VARIABLE, Surroundings};
 use crate::redact::Redactor;
 use crate::secret::Secret;
 
 /// Variables whose values must never be shown.
-const SECRET_VARIABLES: [&str; 4] =
-    ["GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
+const SECRET_VARIABLES: [&str; 5] = [
+    MARKER_KEY_VARIABLE,
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+];
 
 /// Where the forge's API is, unless the environment says otherwise.
 const GITHUB_API: &str = "https://api.github.com";
@@ -44,6 +50,21 @@ impl Session {
         })?;
         let redactor = Redactor::new(secrets(&environment));
         Ok(Self { console: Console::new(output, redactor), environment, cancel, current_directory })
+    }
+
+    /// Returns the world that the guard may ask.
+    pub(super) fn world(&self) -> World {
+        let marker_key = self.variable(MARKER_KEY_VARIABLE).map(|key| Secret::new(key.to_owned()));
+        World::default().with_forges(self.forges()).with_marker_key(marker_key)
+    }
+
+    /// Returns the forges that can be asked, with what the environment holds for them.
+    pub(super) fn forges(&self) -> Forges {
+        Forges {
+            github_token: self.forge_token(),
+            github_api: self.variable("GITHUB_API_URL").map(str::to_owned),
+            cancel: self.cancel.clone(),
+        }
     }
 
     /// Returns the token for the forge, where the environment holds one.

@@ -3,6 +3,7 @@
 //! It is chosen once, from the settings and the environment, and says of itself what `guard` must be asked.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
@@ -10,7 +11,9 @@ use super::session::Session;
 use crate::ci::{self, Reading};
 use crate::config::{NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context, JoinedPullRequest};
-use crate::guard::{self, ClearedTarget, Inquiry, Refusal, SystemResolver};
+use crate::evidence::{AskWorld, Revoke, Rounds, Watch};
+use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
+use crate::load::StopSignal;
 use crate::publish;
 use crate::redact::harmless;
 use crate::scenario::Scenario;
@@ -159,11 +162,36 @@ impl Subject {
 
     /// Asks the guard; only its yes can be loaded.
     pub(super) fn clear(&self, session: &Session) -> Result<ClearedTarget, Failure> {
-        let cleared = guard::clear(&self.inquiry(session), &SystemResolver::default())
+        let cleared = guard::clear(&self.inquiry(session), &session.world().outside())
             .map_err(|refusal| refused(&refusal))?;
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
         session.console.detail(&explanation(cleared.evidence()));
         Ok(cleared)
+    }
+
+    /// Begins to watch the cleared target, so that the load ends when the guard takes its yes back.
+    ///
+    /// A service that this run started needs no watch: it can only end, and that is seen.
+    pub(super) fn watch(
+        &self,
+        session: &Session,
+        cleared: &ClearedTarget,
+        stop: &StopSignal,
+    ) -> Result<Option<Watch>, Failure> {
+        if self.will_start_a_service() {
+            return Ok(None);
+        }
+        let stop = stop.clone();
+        let revoke: Revoke = Arc::new(move |reason| stop.revoke(reason));
+        let world: Arc<dyn AskWorld> = Arc::new(session.world());
+        Watch::begin(cleared, &self.inquiry(session), &world, Rounds::default(), &revoke).map(Some).map_err(
+            |error| {
+                Failure::incomplete(
+                    format!("cannot watch the target while load runs: {}", chain(&error)),
+                    Some("free some threads or memory on this machine".into()),
+                )
+            },
+        )
     }
 
     /// Returns the question for the guard.

@@ -7,7 +7,7 @@ use super::overrides;
 use super::session::Session;
 use super::subject::Subject;
 use crate::config::{self, Overrides};
-use crate::guard::{self, Depth, Receipt, ReceiptDecision, SystemResolver};
+use crate::guard::{self, Depth, Receipt, ReceiptDecision};
 use crate::verdict::Exit;
 
 /// Explains the target and returns whether it would be loaded.
@@ -33,7 +33,7 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
     if depth == Depth::Online {
         subject.find_pull_request(session);
     }
-    let receipt = guard::examine(&subject.inquiry(session), depth, &SystemResolver::default());
+    let receipt = guard::examine(&subject.inquiry(session), depth, &session.world().outside());
     if arguments.json {
         print_json(session, &receipt)?;
     } else {

@@ -43,7 +43,7 @@ pub(super) fn judge(gate: &Gate, head: &Measurement, comparison: &mut Comparison
 }
 
 fn add_note(comparison: &mut Comparison, budget: &Budget, words: &str) {
-    for metric in comparison.metrics.iter_mut().filter(|metric| metric.quantile == budget.quantile) {
+    for metric in comparison.metrics.iter_mut().filter(|metric| metric.of == budget.quantile) {
         metric.add_note(words);
     }
 }

@@ -28,14 +28,14 @@ pub fn confirm(first: Comparison, second: Comparison) -> Comparison {
     let mut confirmed = Vec::new();
     let mut unconfirmed = Vec::new();
     for metric in combined.metrics.iter_mut().filter(|metric| is_regressed(metric)) {
-        let again = second.metrics.iter().find(|other| other.quantile == metric.quantile);
+        let again = second.metrics.iter().find(|other| other.of == metric.of);
         if let Some(change) = again.and_then(|other| other.change) {
             metric.add_note(&format!("measured again: {}", words::change(change)));
         }
         if again.is_some_and(is_regressed) {
-            confirmed.push(metric.quantile.to_string());
+            confirmed.push(metric.of.to_string());
         } else {
-            unconfirmed.push(metric.quantile.to_string());
+            unconfirmed.push(metric.of.to_string());
             metric.verdict = Verdict::Inconclusive;
         }
     }

@@ -5,8 +5,10 @@
 //! bound where the next one lies if nothing changed (`stats::Sample`), and Holm's procedure keeps the chance of any
 //! false alarm at 1 % however many metrics are gated.
 
-use crate::measurement::{LOWEST_DISCERNIBLE_NS, Measurement, quantile_us};
-use crate::scenario::{Gate, Quantile};
+use hdrhistogram::Histogram;
+
+use crate::measurement::{LOWEST_DISCERNIBLE_NS, Measurement, Round, quantile_us};
+use crate::scenario::{Gate, Measure, Metric, Quantile};
 use crate::stats::{Sample, Tested, holm, median};
 use crate::verdict::Verdict;
 
@@ -42,7 +44,7 @@ pub(super) struct Judged {
 
 /// One quantile on its way to a comparison.
 struct Row {
-    quantile: Quantile,
+    metric: Metric,
     is_declared: bool,
     /// The run's number: the natural logarithm of microseconds.
     head: Option<f64>,
@@ -54,15 +56,15 @@ struct Row {
 }
 
 impl Row {
-    fn of(quantile: Quantile, gate: &Gate, head: &Measurement, comparable: &Comparable) -> Self {
-        let base = comparable.runs.iter().filter_map(|record| run_summary(&record.measurement, quantile));
+    fn of(metric: Metric, gate: &Gate, head: &Measurement, comparable: &Comparable) -> Self {
+        let base = comparable.runs.iter().filter_map(|record| run_summary(&record.measurement, &metric));
         Self {
-            quantile,
-            is_declared: gate.metrics.contains(&quantile),
-            head: run_summary(head, quantile),
+            is_declared: gate.metrics.contains(&metric),
+            head: run_summary(head, &metric),
             base: base.collect(),
-            answers: median_answers(head),
-            needed: answers_needed(quantile),
+            answers: median_answers(head, &metric.measure),
+            needed: answers_needed(metric.quantile),
+            metric,
         }
     }
 
@@ -79,7 +81,7 @@ impl Row {
     }
 
     fn needs(&self) -> String {
-        format!("{} answers a round, {} needed to judge {}", self.answers, self.needed, self.quantile)
+        format!("{} answers a round, {} needed to judge {}", self.answers, self.needed, self.metric)
     }
 
     /// Returns the comparison as far as it is only shown.
@@ -99,7 +101,7 @@ impl Row {
             "shown only".to_owned()
         };
         MetricComparison {
-            quantile: self.quantile,
+            of: self.metric.clone(),
             base_us: base_mean.and_then(|mean| finite(mean.exp())),
             head_us: self.head.and_then(|head| finite(head.exp())),
             change: self.head.zip(base_mean).and_then(|(head, mean)| fraction(head - mean)),
@@ -136,7 +138,7 @@ impl Gated {
 /// Compares every quantile of interest and says what the gated ones conclude.
 pub(super) fn judge(gate: &Gate, head: &Measurement, comparable: &Comparable) -> Judged {
     let rows: Vec<Row> =
-        quantiles(gate).into_iter().map(|quantile| Row::of(quantile, gate, head, comparable)).collect();
+        metrics_of(gate).into_iter().map(|metric| Row::of(metric, gate, head, comparable)).collect();
     let mut metrics: Vec<MetricComparison> = rows.iter().map(Row::shown).collect();
     let stands_without_baseline = if gate.budgets.is_empty() { Mode::Record } else { Mode::Budget };
     if gate.metrics.is_empty() {
@@ -203,7 +205,7 @@ fn reasons_of(metric: &MetricComparison, gate: &Gate, runs: usize) -> Vec<String
     let (Some(change), Some(base_us), Some(head_us)) = (metric.change, metric.base_us, metric.head_us) else {
         return Vec::new();
     };
-    let name = metric.quantile;
+    let name = &metric.of;
     let against =
         format!("{} ({}, was {})", words::stored_runs(runs), words::time(head_us), words::time(base_us));
     let limit = metric.limit.map_or("out of sight".to_owned(), words::change);
@@ -235,7 +237,7 @@ fn unjudged(rows: &[Row]) -> Vec<String> {
     let declared = rows.iter().filter(|row| row.is_declared).count();
     let short: Vec<&Row> = rows.iter().filter(|row| row.is_declared && !row.has_answers()).collect();
     let mut reasons: Vec<String> =
-        short.iter().map(|row| format!("{} was not judged: {}", row.quantile, row.needs())).collect();
+        short.iter().map(|row| format!("{} was not judged: {}", row.metric, row.needs())).collect();
     if !reasons.is_empty() && short.len() == declared {
         reasons.push(
             "no declared metric could be judged: measure longer, raise the rate, or use fewer rounds"
@@ -255,11 +257,14 @@ fn missing_baseline(comparable: &Comparable) -> Vec<String> {
     reasons
 }
 
-/// Returns what is shown: declared, budgeted and usual quantiles, each once, in ascending order.
-fn quantiles(gate: &Gate) -> Vec<Quantile> {
-    let budgeted = gate.budgets.iter().map(|budget| budget.quantile);
-    let mut all: Vec<Quantile> = gate.metrics.iter().copied().chain(budgeted).chain(ALWAYS_SHOWN).collect();
-    all.sort_by(|a, b| a.fraction().total_cmp(&b.fraction()));
+/// Returns what is shown: declared, budgeted and usual metrics, each once, latency first, in ascending order.
+fn metrics_of(gate: &Gate) -> Vec<Metric> {
+    let usual = gate.budgets.iter().map(|budget| budget.quantile).chain(ALWAYS_SHOWN).map(Metric::from);
+    let mut all: Vec<Metric> = gate.metrics.iter().cloned().chain(usual).collect();
+    all.sort_by(|a, b| {
+        let by_quantile = || a.quantile.fraction().total_cmp(&b.quantile.fraction());
+        a.measure.cmp(&b.measure).then_with(by_quantile)
+    });
     all.dedup();
     all
 }
@@ -267,21 +272,22 @@ fn quantiles(gate: &Gate) -> Vec<Quantile> {
 /// Returns the median over the rounds of the logarithm of their quantile in microseconds.
 ///
 /// Rounds that timed nothing have no quantile; `None` where none has.
-fn run_summary(measurement: &Measurement, quantile: Quantile) -> Option<f64> {
+fn run_summary(measurement: &Measurement, metric: &Metric) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "the constant is a hundred")]
     let least_us = LOWEST_DISCERNIBLE_NS as f64 / 1e3;
     let logs: Vec<f64> = measurement
         .rounds
         .iter()
-        .filter_map(|round| quantile_us(&round.latency, quantile))
+        .filter_map(|round| quantile_us(round.measured(&metric.measure)?, metric.quantile))
         // A histogram reads zero below its finest step, and zero has no logarithm.
         .map(|us| us.max(least_us).ln())
         .collect();
     median(&logs)
 }
 
-fn median_answers(measurement: &Measurement) -> u64 {
-    let mut counts: Vec<u64> = measurement.rounds.iter().map(|round| round.latency.len()).collect();
+fn median_answers(measurement: &Measurement, measure: &Measure) -> u64 {
+    let answers = |round: &Round| round.measured(measure).map_or(0, Histogram::len);
+    let mut counts: Vec<u64> = measurement.rounds.iter().map(answers).collect();
     counts.sort_unstable();
     counts.get(counts.len() / 2).copied().unwrap_or(0)
 }
@@ -314,7 +320,7 @@ mod tests {
     use crate::measurement::{OutcomeClass, Round};
 
     fn metric(comparison: &Comparison, quantile: Quantile) -> &MetricComparison {
-        comparison.metrics.iter().find(|metric| metric.quantile == quantile).unwrap()
+        comparison.metrics.iter().find(|metric| metric.of == quantile).unwrap()
     }
 
     fn near(value: Option<f64>, expected: f64) -> bool {
@@ -500,8 +506,7 @@ mod tests {
         let comparison =
             judge_against(&gate(&[Quantile::P99, Quantile::P999, Quantile::P99]), &steady(3_000.0), &[]);
 
-        let shown: Vec<String> =
-            comparison.metrics.iter().map(|metric| metric.quantile.to_string()).collect();
+        let shown: Vec<String> = comparison.metrics.iter().map(|metric| metric.of.to_string()).collect();
         assert_eq!(shown, ["p50", "p90", "p99", "p99.9"]);
     }
 

@@ -21,7 +21,7 @@ pub use recall::{MAX_RUNS, is_candidate};
 
 use crate::baseline::{Fingerprint, Record};
 use crate::measurement::{Measurement, empty_histogram};
-use crate::scenario::{Gate, Quantile, ScenarioName};
+use crate::scenario::{Gate, Metric, ScenarioName};
 use crate::verdict::Verdict;
 
 /// How much higher the error rate may be than in every stored run for faster answers to count as an improvement.
@@ -58,7 +58,7 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricComparison {
     /// Which point of the distribution.
-    pub quantile: Quantile,
+    pub of: Metric,
     /// What the baseline says: the geometric mean of its runs.
     pub base_us: Option<f64>,
     /// What this run says: the median over its rounds.
@@ -212,19 +212,20 @@ mod tests {
     use super::*;
     use crate::baseline::tests::fingerprint;
     use crate::measurement::{Ending, GeneratorHealth, OutcomeClass, Round};
-    use crate::scenario::{Budget, Rate};
+    use crate::scenario::{Breaker, Budget, Quantile, Rate};
     use crate::verdict::FailOn;
 
     pub(super) const NOW: &str = "2026-11-23T12:00:00Z";
 
     pub(super) fn gate(metrics: &[Quantile]) -> Gate {
         Gate {
-            metrics: metrics.to_vec(),
+            metrics: metrics.iter().copied().map(Metric::from).collect(),
             max_regression: 0.10,
             max_error_rate: 0.01,
             budgets: Vec::new(),
             fail_on: FailOn::default(),
             confirm_after: Duration::ZERO,
+            breaker: Breaker::OFF,
         }
     }
 

@@ -24,6 +24,8 @@ impl TargetTable {
             production: taken(&self.production, ProductionHost::parse, &mut problems),
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
+            marker: self.marker,
+            ..Policy::default()
         };
         problems.or_ok(policy)
     }

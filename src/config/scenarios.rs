@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::Overrides;
 use super::file_v1::{
-    BodyDraft, FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION,
-    ScenarioDraft, add_fail_on,
+    FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION, ScenarioDraft,
+    add_fail_on,
 };
-use super::find::read_bounded;
 use super::limits::Limits;
-use super::problem::{Located, Problem, Problems};
+use super::problem::{Problem, Problems};
+use super::requests;
 use super::value::nearest;
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
-use crate::request::{Method, Request, RequestError};
+use crate::request::{Method, Request, Requests};
 use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
@@ -33,9 +33,6 @@ const DEFAULT_CONFIRM_AFTER: Duration = Duration::from_secs(20);
 
 /// A warm-up may take this part of the measured time; a longer one would be most of a short run.
 const WARM_UP_DIVISOR: u32 = 3;
-
-/// A body is sent as often as there are requests, and is kept in memory.
-const MAX_BODY_BYTES: u64 = 1024 * 1024;
 
 /// Makes every scenario that the file and the flags ask for.
 pub(super) fn resolve(
@@ -172,33 +169,23 @@ impl Resolver<'_> {
         let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
             return Vec::new();
         };
-        vec![self.assemble(&name, request, &ProfileDraft::default(), &GateDraft::default())]
+        vec![self.assemble(&name, request.into(), &ProfileDraft::default(), &GateDraft::default())]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
-        let request = self.request(draft);
+        let requests = requests::resolve(draft, &self.flags.headers, self.root, &mut self.problems);
         let name = &draft.name.as_ref()?.value;
-        Some(self.assemble(name, request?, &draft.profile, &draft.gate))
+        Some(self.assemble(name, requests?, &draft.profile, &draft.gate))
     }
 
     fn assemble(
         &mut self,
         name: &ScenarioName,
-        request: Request,
+        requests: Requests,
         profile: &ProfileDraft,
         gate: &GateDraft,
     ) -> Scenario {
-        Scenario { name: name.clone(), request, profile: self.profile(name, profile), gate: self.gate(gate) }
-    }
-
-    fn request(&mut self, draft: &ScenarioDraft) -> Option<Request> {
-        match request(draft, &self.flags.headers, self.root) {
-            Ok(request) => Some(request),
-            Err(problem) => {
-                self.problems.push(problem);
-                None
-            }
-        }
+        Scenario { name: name.clone(), requests, profile: self.profile(name, profile), gate: self.gate(gate) }
     }
 
     fn profile(&mut self, name: &ScenarioName, draft: &ProfileDraft) -> LoadProfile {
@@ -230,63 +217,13 @@ impl Resolver<'_> {
         let metrics = own.metrics.clone().or_else(|| shared.metrics.clone());
         let fail_on = self.flags.fail_on.or(own.fail_on).or(shared.fail_on);
         Gate {
-            metrics: metrics.unwrap_or_else(|| vec![Quantile::P50, Quantile::P99]),
+            metrics: metrics.unwrap_or_else(|| vec![Quantile::P50.into(), Quantile::P99.into()]),
             max_regression: own.max_regression.or(shared.max_regression).unwrap_or(DEFAULT_MAX_REGRESSION),
             max_error_rate: own.max_error_rate.or(shared.max_error_rate).unwrap_or(DEFAULT_MAX_ERROR_RATE),
             budgets: own.budgets.clone().or_else(|| shared.budgets.clone()).unwrap_or_default(),
             fail_on: fail_on.unwrap_or_default(),
             confirm_after: own.confirm_after.or(shared.confirm_after).unwrap_or(DEFAULT_CONFIRM_AFTER),
+            breaker: own.breaker.or(shared.breaker).unwrap_or_default(),
         }
     }
-}
-
-/// Makes the request; a header of the flags replaces the file's header of the same name.
-fn request(draft: &ScenarioDraft, flags: &[(String, String)], root: &Path) -> Result<Request, Problem> {
-    let body = match &draft.body {
-        None => Vec::new(),
-        Some(BodyDraft::Text(text)) => text.clone().into_bytes(),
-        Some(BodyDraft::File(file)) => read_body(root, file)?,
-    };
-    let is_replaced = |name: &str| flags.iter().any(|(flag, _)| flag.eq_ignore_ascii_case(name));
-    let kept = draft.headers.iter().filter(|(name, _)| !is_replaced(name));
-    let mut headers: Vec<(String, String)> =
-        kept.map(|(name, value)| (name.clone(), value.value.clone())).collect();
-    headers.extend(flags.iter().cloned());
-    let path = draft.path.as_ref().map_or("/", |path| &path.value);
-    Request::new(draft.method.unwrap_or(Method::Get), path.to_owned(), headers, body)
-        .map_err(|error| request_problem(draft, &error))
-}
-
-/// Points at the key that the request's error speaks of.
-fn request_problem(draft: &ScenarioDraft, error: &RequestError) -> Problem {
-    let (place, help) = match error {
-        RequestError::Method(_) => (None, "choose another method"),
-        RequestError::Path(..) => (
-            draft.path.as_ref().map(|path| &path.place),
-            "write a path such as \"/products?page=2\"; the host is derived",
-        ),
-        RequestError::Header(name, _) => {
-            let header = draft.headers.iter().find(|(header, _)| header.starts_with(name.as_str()));
-            (header.map(|(_, value)| &value.place), "remove the header, or send one of your own service's")
-        }
-    };
-    Problem::at(place.unwrap_or(&draft.place), error.to_string(), help)
-}
-
-/// Reads a body from a file of the project.
-///
-/// The file must lie below the configuration: a pull request must not be able to send a runner's own files out.
-fn read_body(root: &Path, file: &Located<String>) -> Result<Vec<u8>, Problem> {
-    let located = |problem: Problem| Problem { place: Some(file.place.clone()), ..problem };
-    let unreadable = |error: std::io::Error| {
-        let message = format!("cannot read body-file {:?}: {error}", file.value);
-        Problem::at(&file.place, message, "write a path relative to the configuration's directory")
-    };
-    let root = root.canonicalize().map_err(unreadable)?;
-    let path = root.join(&file.value).canonicalize().map_err(unreadable)?;
-    if !path.starts_with(&root) {
-        let message = format!("body-file {:?} lies outside the project", file.value);
-        return Err(Problem::at(&file.place, message, "put the file below the configuration's directory"));
-    }
-    read_bounded(&path, MAX_BODY_BYTES, "1 MiB").map_err(located)
 }

@@ -262,7 +262,10 @@ impl<'a> Section<'a> {
     /// Reads `[[key]]` tables, or an array of inline tables, which means the same.
     pub(super) fn tables(&self, key: &str, known: &[&str]) -> Option<Vec<Section<'a>>> {
         let found = self.item(key)?;
-        let name = format!("[[{key}]]");
+        let name = match self.name.strip_prefix("[[").and_then(|name| name.strip_suffix("]]")) {
+            Some(outer) => format!("[[{outer}.{key}]]"),
+            None => format!("[[{key}]]"),
+        };
         let open = |table: &'a dyn TableLike, span| {
             Section::open(self.reader, table, self.reader.place(span), &name, known)
         };

@@ -4,7 +4,9 @@
 //! trusts nothing of what it reads: a comment is ours only if we wrote it.
 
 mod comment;
+mod deployment;
 mod error;
+mod file;
 mod pull_request;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use url::{Host, Url};
 use crate::secret::Secret;
 
 pub use comment::{CommentChange, CommentOutcome, is_comment_id};
+pub use deployment::{DeploymentDesk, DeploymentEntry, DeploymentFilter, DeploymentRecord, PullRequestState};
 pub use error::GithubError;
 pub use pull_request::PullRequestFacts;
 

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::marker::MARKER_HEADER;
 use super::receipt::Receipt;
 use crate::target::{Origin, Source};
 
@@ -15,17 +16,19 @@ use crate::target::{Origin, Source};
 ///
 /// ```
 /// use cargo_loadgate::context::Context;
-/// use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// use cargo_loadgate::evidence::World;
+/// use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// use cargo_loadgate::target::{Candidate, Source};
 ///
+/// let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// let inquiry = Inquiry {
 ///     context: Context::Desk,
-///     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+///     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 ///     production_facts: vec![],
 ///     policy: Policy::default(),
 ///     surroundings: Surroundings::default(),
 /// };
-/// let target: ClearedTarget = guard::clear(&inquiry, &SystemResolver::default()).unwrap();
+/// let target: ClearedTarget = guard::clear(&inquiry, &World::default().outside()).unwrap();
 /// assert_eq!(target.addresses().len(), 1);
 /// ```
 ///
@@ -34,16 +37,18 @@ use crate::target::{Origin, Source};
 ///
 /// ```compile_fail,E0451
 /// # use cargo_loadgate::context::Context;
-/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// # use cargo_loadgate::evidence::World;
+/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// # use cargo_loadgate::target::{Candidate, Source};
+/// # let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let inquiry = Inquiry {
 /// #     context: Context::Desk,
-/// #     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+/// #     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 /// #     production_facts: vec![],
 /// #     policy: Policy::default(),
 /// #     surroundings: Surroundings::default(),
 /// # };
-/// let target = ClearedTarget { addresses: vec![], ..guard::clear(&inquiry, &SystemResolver::default()).unwrap() };
+/// let target = ClearedTarget { addresses: vec![], ..guard::clear(&inquiry, &World::default().outside()).unwrap() };
 /// # assert_eq!(target.addresses().len(), 1);
 /// ```
 ///
@@ -61,16 +66,18 @@ use crate::target::{Origin, Source};
 ///
 /// ```compile_fail,E0616
 /// # use cargo_loadgate::context::Context;
-/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings, SystemResolver};
+/// # use cargo_loadgate::evidence::World;
+/// # use cargo_loadgate::guard::{self, ClearedTarget, Inquiry, Policy, Surroundings};
 /// # use cargo_loadgate::target::{Candidate, Source};
+/// # let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let inquiry = Inquiry {
 /// #     context: Context::Desk,
-/// #     candidates: vec![Candidate::on_loopback(Source::Local, "127.0.0.1:8080".parse().unwrap())],
+/// #     candidates: vec![Candidate::on_loopback(Source::Local, service.local_addr().unwrap())],
 /// #     production_facts: vec![],
 /// #     policy: Policy::default(),
 /// #     surroundings: Surroundings::default(),
 /// # };
-/// # let mut target: ClearedTarget = guard::clear(&inquiry, &SystemResolver::default()).unwrap();
+/// # let mut target: ClearedTarget = guard::clear(&inquiry, &World::default().outside()).unwrap();
 /// target.addresses.clear();
 /// # assert_eq!(target.addresses().len(), 1);
 /// ```
@@ -81,6 +88,7 @@ pub struct ClearedTarget {
     source: Source,
     zone: String,
     trusted_roots: Vec<Vec<u8>>,
+    expected_marker: Option<String>,
     evidence: Receipt,
 }
 
@@ -91,13 +99,15 @@ pub(super) struct Clearance {
     pub(super) source: Source,
     pub(super) zone: String,
     pub(super) trusted_roots: Vec<Vec<u8>>,
+    pub(super) expected_marker: Option<String>,
     pub(super) evidence: Receipt,
 }
 
 impl ClearedTarget {
     pub(super) fn new(clearance: Clearance) -> Self {
-        let Clearance { origin, addresses, source, zone, trusted_roots, evidence } = clearance;
-        Self { origin, addresses, source, zone, trusted_roots, evidence }
+        let Clearance { origin, addresses, source, zone, trusted_roots, expected_marker, evidence } =
+            clearance;
+        Self { origin, addresses, source, zone, trusted_roots, expected_marker, evidence }
     }
 
     /// Makes a target without asking the guard, for unit tests of those who need one.
@@ -105,7 +115,7 @@ impl ClearedTarget {
     pub(crate) fn for_tests(origin: Origin, addresses: Vec<SocketAddr>, trusted_roots: Vec<Vec<u8>>) -> Self {
         assert!(!addresses.is_empty(), "a cleared target has at least one address");
         let (source, zone, evidence) = (Source::Local, "loopback".into(), Receipt::blank());
-        Self { origin, addresses, source, zone, trusted_roots, evidence }
+        Self { origin, addresses, source, zone, trusted_roots, expected_marker: None, evidence }
     }
 
     /// Returns scheme, host and port.
@@ -136,6 +146,13 @@ impl ClearedTarget {
     #[must_use]
     pub fn trusted_roots(&self) -> &[Vec<u8>] {
         &self.trusted_roots
+    }
+
+    /// Returns the header, name and value, that every answer must carry; an answer with another one is not the
+    /// preview's. Absent where the policy asks for none.
+    #[must_use]
+    pub fn expected_marker(&self) -> Option<(&'static str, &str)> {
+        self.expected_marker.as_deref().map(|value| (MARKER_HEADER, value))
     }
 
     /// Returns what the guard saw.

@@ -7,44 +7,63 @@
 mod addresses;
 mod branch;
 mod cleared;
+mod control_plane;
+mod forwarders;
 mod layers;
+mod marker;
 mod names;
+mod outside;
 mod pattern;
+mod platform;
 mod policy;
 mod problem;
 mod production_words;
 mod receipt;
+mod recheck;
 mod resolve;
 mod surroundings;
 
 use std::net::SocketAddr;
 
 pub use cleared::ClearedTarget;
+pub use control_plane::{
+    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+};
+pub use marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, MARKER_PATH, MAX_MARKER_BYTES};
+pub use outside::{
+    AskMarker, FindListener, Listener, ListeningProcess, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside,
+};
 pub use pattern::PreviewPattern;
-pub use policy::{Policy, ProductionHost};
+pub use platform::{Platform, PlatformKeys, Provider};
+pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
-pub use resolve::{Resolve, SystemResolver};
+pub use recheck::{Recheck, Revocation, recheck};
+pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
 pub use surroundings::Surroundings;
 
 #[cfg(test)]
 pub(crate) use resolve::FixedResolver;
 
 use cleared::Clearance;
-use layers::{Layer, Statement};
+use layers::{Layer, Rhythm, Statement};
 
 use crate::context::Context;
 use crate::target::{Candidate, Origin, ProductionFact, Source};
 
-/// Every layer in the order it is asked. Numbers that are missing belong to layers that are not built yet.
-const LAYERS: [Layer; 7] = [
-    Layer { name: "L1 context", ask: layers::context::ask },
-    Layer { name: "L2 provenance", ask: layers::provenance::ask },
-    Layer { name: "L3 parse", ask: layers::parse::ask },
-    Layer { name: "L4 production", ask: layers::production::ask },
-    Layer { name: "L5 preview", ask: layers::preview::ask },
-    Layer { name: "L7 address", ask: layers::address::ask },
-    Layer { name: "L9 wire", ask: layers::wire::ask },
+/// Every layer in the order it is asked.
+const LAYERS: [Layer; 11] = [
+    Layer { name: "L1 context", ask: layers::context::ask, rhythm: Rhythm::Once },
+    Layer { name: "L2 provenance", ask: layers::provenance::ask, rhythm: Rhythm::Once },
+    Layer { name: "L3 parse", ask: layers::parse::ask, rhythm: Rhythm::Once },
+    Layer { name: "L4 production", ask: layers::production::ask, rhythm: Rhythm::Once },
+    Layer { name: "L5 preview", ask: layers::preview::ask, rhythm: Rhythm::Once },
+    Layer { name: "L6 control plane", ask: layers::control_plane::ask, rhythm: Rhythm::Seldom },
+    Layer { name: "L7 address", ask: layers::address::ask, rhythm: Rhythm::Often },
+    Layer { name: "L8 proof", ask: layers::proof::ask, rhythm: Rhythm::Often },
+    Layer { name: "L9 wire", ask: layers::wire::ask, rhythm: Rhythm::Once },
+    Layer { name: "L10 recheck", ask: layers::recheck::ask, rhythm: Rhythm::Once },
+    Layer { name: layers::agreement::NAME, ask: layers::agreement::ask, rhythm: Rhythm::Once },
 ];
 
 /// Everything the guard is told.
@@ -62,6 +81,14 @@ pub struct Inquiry {
     pub surroundings: Surroundings,
 }
 
+impl Inquiry {
+    /// Returns whether the policy or the environment calls a host production.
+    fn calls_production(&self, host: &str) -> bool {
+        self.policy.production.iter().any(|listed| listed.as_str() == host)
+            || self.production_facts.iter().any(|fact| fact.host == host)
+    }
+}
+
 /// How far the guard asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -75,25 +102,37 @@ pub enum Depth {
 struct Case<'a> {
     inquiry: &'a Inquiry,
     depth: Depth,
-    resolver: &'a dyn Resolve,
+    outside: Outside<'a>,
     /// Chosen by L2.
     candidate: Option<&'a Candidate>,
     /// Parsed by L3.
     origin: Option<Origin>,
     /// Found by L5.
     zone: Option<String>,
+    /// Found by L5.
+    pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
+    /// Pinned by an earlier asking, of which this is a repetition.
+    pinned: Option<&'a [SocketAddr]>,
+    /// What the layers have said so far.
+    lines: Vec<LayerLine>,
 }
 
-/// Asks the layers and returns what they said; never connects to the target.
+/// Returns whether the name of an environment means production.
+#[must_use]
+pub fn names_production(environment: &str) -> bool {
+    layers::context::object_to_environment(environment).is_some()
+}
+
+/// Asks the layers and returns what they said; sends no load.
 ///
 /// Stops at the first veto; the receipt lists the layers that were not reached.
 #[must_use]
-pub fn examine(inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Receipt {
-    let mut case = Case::open(inquiry, depth, resolver);
-    let lines = case.ask_all();
-    case.receipt(lines)
+pub fn examine(inquiry: &Inquiry, depth: Depth, outside: &Outside<'_>) -> Receipt {
+    let mut case = Case::open(inquiry, depth, *outside);
+    case.ask_all();
+    case.receipt()
 }
 
 /// Returns what is known of a service that `run` will build and start: it is on this machine, and there is nothing
@@ -112,10 +151,10 @@ pub fn foresee_service() -> Receipt {
 /// Clears a target for load, or says why not.
 ///
 /// Resolves the host once; the cleared target carries the addresses that were found.
-pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget, Box<Refusal>> {
-    let mut case = Case::open(inquiry, Depth::Online, resolver);
-    let lines = case.ask_all();
-    let receipt = case.receipt(lines);
+pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, Box<Refusal>> {
+    let mut case = Case::open(inquiry, Depth::Online, *outside);
+    case.ask_all();
+    let receipt = case.receipt();
     let known = (case.candidate, case.origin, case.zone);
     match (receipt.decision, known) {
         (ReceiptDecision::Allowed, (Some(candidate), Some(origin), Some(zone)))
@@ -127,6 +166,7 @@ pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget,
                 source: candidate.source.clone(),
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
+                expected_marker: expected_marker(inquiry),
                 evidence: receipt,
             }))
         }
@@ -134,10 +174,18 @@ pub fn clear(inquiry: &Inquiry, resolver: &dyn Resolve) -> Result<ClearedTarget,
     }
 }
 
+/// Returns the header that every answer of a preview carries, where the policy says so.
+fn expected_marker(inquiry: &Inquiry) -> Option<String> {
+    let Context::PullRequest(pull_request) = &inquiry.context else { return None };
+    let is_remote = !inquiry.candidates.iter().any(|candidate| candidate.source.is_loopback());
+    (is_remote && inquiry.policy.marker.is_on_every_answer)
+        .then(|| format!("preview; commit={}", pull_request.head_sha))
+}
+
 fn refusal(receipt: Receipt) -> Refusal {
     // Without a veto the layers left a fact unset: refused all the same, as the last layer that could have set it.
     let veto = receipt.veto().cloned();
-    let layer = veto.as_ref().map_or("L9 wire", |line| line.layer);
+    let layer = veto.as_ref().map_or(layers::agreement::NAME, |line| line.layer);
     let code = veto.as_ref().and_then(|line| line.code).unwrap_or(RefusalCode::Unresolved);
     let fact = veto.as_ref().map_or_else(|| layers::INCOMPLETE.into(), |line| line.fact.clone());
     let remedy = veto.and_then(|line| line.remedy).unwrap_or_else(|| layers::REPORT_IT.into());
@@ -145,26 +193,33 @@ fn refusal(receipt: Receipt) -> Refusal {
 }
 
 impl<'a> Case<'a> {
-    fn open(inquiry: &'a Inquiry, depth: Depth, resolver: &'a dyn Resolve) -> Self {
-        Self { inquiry, depth, resolver, candidate: None, origin: None, zone: None, addresses: Vec::new() }
+    fn open(inquiry: &'a Inquiry, depth: Depth, outside: Outside<'a>) -> Self {
+        Self {
+            inquiry,
+            depth,
+            outside,
+            candidate: None,
+            origin: None,
+            zone: None,
+            pattern: None,
+            addresses: Vec::new(),
+            pinned: None,
+            lines: Vec::new(),
+        }
     }
 
-    fn ask_all(&mut self) -> Vec<LayerLine> {
-        let mut lines = Vec::with_capacity(LAYERS.len());
+    fn ask_all(&mut self) {
         let mut is_refused = false;
         for layer in &LAYERS {
-            let line = if is_refused {
-                Statement::not_reached().line(layer.name)
-            } else {
-                (layer.ask)(self).line(layer.name)
-            };
+            let said = if is_refused { Statement::not_reached() } else { (layer.ask)(self) };
+            let line = said.line(layer.name);
             is_refused |= line.decision == LayerDecision::Veto;
-            lines.push(line);
+            self.lines.push(line);
         }
-        lines
     }
 
-    fn receipt(&self, layers: Vec<LayerLine>) -> Receipt {
+    fn receipt(&self) -> Receipt {
+        let layers = self.lines.clone();
         let said = |decision| layers.iter().any(|line| line.decision == decision);
         let decision = if said(LayerDecision::Veto) {
             ReceiptDecision::Refused
@@ -183,6 +238,16 @@ impl<'a> Case<'a> {
             layers,
             ..Receipt::blank()
         }
+    }
+
+    /// Returns whether a layer has spoken for the target.
+    fn has_proof_of(&self, layer: &str) -> bool {
+        self.lines.iter().any(|line| line.layer == layer && line.decision == LayerDecision::Proof)
+    }
+
+    /// Returns the pattern that L5 found, where production can have the same shape: then only L6 can tell.
+    fn shared_shape(&self) -> Option<&'a PreviewPattern> {
+        self.pattern.filter(|pattern| pattern.is_shared())
     }
 
     /// Returns whether the target is on this machine, by the way every candidate was named.

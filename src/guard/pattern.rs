@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::names;
+use super::platform::Provider;
 use super::problem::PolicyProblem;
 use crate::context::PullRequestNumber;
 
@@ -17,19 +18,29 @@ pub(super) enum Placeholder {
     PullRequest,
     /// The slug of the pull request's branch.
     Branch,
+    /// So many characters of the slug, as platforms cut it; only the table of platforms writes it.
+    BranchStart(usize),
     /// A token that a platform chose; nothing ties it to a pull request.
     Hash,
 }
 
 impl Placeholder {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "pr" => Some(Self::PullRequest),
-            "branch" => Some(Self::Branch),
-            "hash" => Some(Self::Hash),
-            _ => None,
+    fn named(name: &str, author: Author) -> Option<Self> {
+        match (name, author) {
+            ("pr", _) => Some(Self::PullRequest),
+            ("branch", _) => Some(Self::Branch),
+            ("hash", _) => Some(Self::Hash),
+            (name, Author::Platform) => name.strip_prefix("branch-")?.parse().ok().map(Self::BranchStart),
+            (_, Author::Policy) => None,
         }
     }
+}
+
+/// Who wrote a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    Policy,
+    Platform,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +64,7 @@ pub struct PreviewPattern {
     text: String,
     labels: Vec<Vec<Part>>,
     port: u16,
+    is_shared: bool,
 }
 
 impl PreviewPattern {
@@ -60,21 +72,36 @@ impl PreviewPattern {
     ///
     /// The part to the right of the last placeholder must be a zone that not everybody can register names in.
     pub fn parse(text: &str) -> Result<Self, PolicyProblem> {
-        Self::read(text).map_err(|flaw| PolicyProblem::MalformedPattern { pattern: names::cut(text), flaw })
+        Self::read(text, Author::Policy)
+            .map_err(|flaw| PolicyProblem::MalformedPattern { pattern: names::cut(text), flaw })
     }
 
-    fn read(text: &str) -> Result<Self, &'static str> {
+    /// Reads a pattern of the table of platforms.
+    pub(super) fn of_platform(text: &str) -> Result<Self, PolicyProblem> {
+        Self::read(text, Author::Platform)
+            .map_err(|flaw| PolicyProblem::MalformedPattern { pattern: names::cut(text), flaw })
+    }
+
+    /// Returns the same pattern, known to have the shape of production too.
+    pub(super) fn shared_with_production(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    fn read(text: &str, author: Author) -> Result<Self, &'static str> {
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, read_port(port)?),
             None => (text, 443),
         };
         // Stand-ins as short as the shortest real values, so that the host rules see a whole name.
-        let example = host.replace("{pr}", "1").replace("{branch}", "b").replace("{hash}", "000000");
+        let mut example = host.replace("{pr}", "1").replace("{branch}", "b").replace("{hash}", "000000");
+        if author == Author::Platform {
+            example = ["{branch-10}", "{branch-20}"].iter().fold(example, |text, cut| text.replace(cut, "b"));
+        }
         if let Some(flaw) = flaw_of_example(&example) {
             return Err(flaw);
         }
-        let labels = host.split('.').map(read_label).collect::<Result<Vec<_>, _>>()?;
-        let pattern = Self { text: text.to_owned(), labels, port };
+        let labels = host.split('.').map(|label| read_label(label, author)).collect::<Result<Vec<_>, _>>()?;
+        let pattern = Self { text: text.to_owned(), labels, port, is_shared: false };
         pattern.check_zone(&example)?;
         Ok(pattern)
     }
@@ -131,9 +158,22 @@ impl PreviewPattern {
         self.labels.iter().flatten().any(|part| *part == Part::Placeholder(placeholder))
     }
 
+    /// Returns whether the branch ties the pattern to the pull request.
+    pub(super) fn holds_branch(&self) -> bool {
+        let is_branch = |part: &Part| {
+            matches!(part, Part::Placeholder(Placeholder::Branch | Placeholder::BranchStart(_)))
+        };
+        self.labels.iter().flatten().any(is_branch)
+    }
+
     /// Returns whether a placeholder ties the pattern to the pull request.
     pub(super) fn is_bound(&self) -> bool {
-        self.holds(Placeholder::PullRequest) || self.holds(Placeholder::Branch)
+        self.holds(Placeholder::PullRequest) || self.holds_branch()
+    }
+
+    /// Returns whether production, or a stranger, can have a host of this shape.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared || !self.is_bound() || Provider::shares_shape(self)
     }
 
     /// Returns whether branches give whole labels right below a host, so that a branch could be named like any of
@@ -200,7 +240,7 @@ impl fmt::Display for PreviewPattern {
 pub(super) fn has_shape(placeholder: Placeholder, text: &str) -> bool {
     match placeholder {
         Placeholder::PullRequest => PullRequestNumber::parse(text).is_ok(),
-        Placeholder::Branch => {
+        Placeholder::Branch | Placeholder::BranchStart(_) => {
             !text.is_empty()
                 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         }
@@ -233,12 +273,13 @@ fn read_port(text: &str) -> Result<u16, &'static str> {
     }
 }
 
-fn read_label(label: &str) -> Result<Vec<Part>, &'static str> {
+fn read_label(label: &str, author: Author) -> Result<Vec<Part>, &'static str> {
     let mut parts = Vec::new();
     let mut rest = label;
     while let Some((text, after)) = rest.split_once('{') {
         let (name, tail) = after.split_once('}').ok_or("a placeholder is not closed")?;
-        let placeholder = Placeholder::named(name).ok_or("the placeholders are {pr}, {branch} and {hash}")?;
+        let placeholder =
+            Placeholder::named(name, author).ok_or("the placeholders are {pr}, {branch} and {hash}")?;
         if !text.is_empty() {
             parts.push(Part::Text(text.to_owned()));
         } else if matches!(parts.last(), Some(Part::Placeholder(_))) {

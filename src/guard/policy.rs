@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::addresses;
 use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
+use super::platform::Platform;
 use super::problem::PolicyProblem;
 
 /// What a repository's reviewed configuration says about targets.
@@ -24,6 +25,47 @@ pub struct Policy {
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
     pub trusted_roots: Vec<Vec<u8>>,
+    /// The platform that previews live on, where it is a known one; its patterns stand in `preview` too.
+    pub platform: Option<Platform>,
+    /// The API of the forge, where it is one of one's own.
+    pub forge_api: Option<String>,
+    /// The accounts and apps whose deployments count; the platform's, or GitHub Actions, where empty.
+    pub deployers: Vec<String>,
+    /// Who has seen this policy before it is obeyed.
+    pub review: Review,
+    /// What previews say of themselves.
+    pub marker: MarkerPolicy,
+}
+
+/// Who has seen a policy before it is obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Review {
+    /// Nobody: it lies in the checkout, which the pull request has written.
+    #[default]
+    None,
+    /// The base branch has no policy, so that the pull request brings its own.
+    Missing,
+    /// What the base branch says could not be found out.
+    Unknown {
+        /// Why.
+        why: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// It is what the base branch says.
+    Base {
+        /// The commit that was read, as people quote it.
+        commit: String,
+    },
+}
+
+/// What previews say of themselves, and how much of it must be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MarkerPolicy {
+    /// Whether a target without a valid marker is refused.
+    pub is_required: bool,
+    /// Whether every answer carries the header `Loadgate-Preview`.
+    pub is_on_every_answer: bool,
 }
 
 impl Policy {
@@ -38,11 +80,12 @@ impl Policy {
         if self.preview.is_empty() {
             problems.push(PolicyProblem::NoPreview);
         }
+        let production: Vec<&ProductionHost> = self.every_production().collect();
         for pattern in &self.preview {
             if !pattern.has_placeholder() {
                 problems.push(PolicyProblem::FixedPreview { pattern: pattern.to_string() });
             }
-            let covered = self.production.iter().find(|host| pattern.can_match(host.as_str()));
+            let covered = production.iter().find(|host| pattern.can_match(host.as_str()));
             if let Some(host) = covered {
                 problems.push(PolicyProblem::CoversProduction {
                     pattern: pattern.to_string(),
@@ -50,8 +93,8 @@ impl Policy {
                 });
             }
             let is_open_below =
-                |host: &&ProductionHost| !host.is_on_platform() && pattern.opens_labels_below(host.as_str());
-            let neighbour = self.production.iter().find(is_open_below);
+                |host: &&&ProductionHost| !host.is_on_platform() && pattern.opens_labels_below(host.as_str());
+            let neighbour = production.iter().find(is_open_below);
             if let Some(host) = neighbour.filter(|_| covered.is_none()) {
                 problems.push(PolicyProblem::BesideProduction {
                     pattern: pattern.to_string(),
@@ -63,7 +106,24 @@ impl Policy {
         problems.extend(too_wide.map(|&network| PolicyProblem::UnlistableNetwork { network }));
         problems
     }
+
+    /// Returns the listed production hosts and those that the platform gives every project.
+    pub(super) fn every_production(&self) -> impl Iterator<Item = &ProductionHost> {
+        self.production.iter().chain(self.platform.iter().flat_map(Platform::production))
+    }
+
+    /// Returns the accounts and apps whose deployments count.
+    pub(super) fn trusted_deployers(&self) -> Vec<&str> {
+        if !self.deployers.is_empty() {
+            return self.deployers.iter().map(String::as_str).collect();
+        }
+        let of_platform = self.platform.as_ref().map(Platform::deployers).unwrap_or_default();
+        if of_platform.is_empty() { vec![ACTIONS_APP] } else { of_platform.to_vec() }
+    }
 }
+
+/// Whoever deploys from a workflow deploys as this app.
+const ACTIONS_APP: &str = "github-actions[bot]";
 
 /// The name of a production host, in canonical form: lower case, no trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -111,7 +171,7 @@ mod tests {
             preview: preview.iter().map(|text| PreviewPattern::parse(text).unwrap()).collect(),
             production: production.iter().map(|text| ProductionHost::parse(text).unwrap()).collect(),
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            trusted_roots: Vec::new(),
+            ..Policy::default()
         }
     }
 

@@ -54,6 +54,14 @@ pub enum PolicyProblem {
         /// The production host.
         host: String,
     },
+    /// The platform is none that is known, or its project is not pinned. Write the keys that the text names.
+    #[error("platform {name:?} cannot be used: {flaw}")]
+    UnusablePlatform {
+        /// The platform's name, cut to a readable length.
+        name: String,
+        /// What is wrong with it.
+        flaw: String,
+    },
     /// A network reaches beyond one special-purpose block. List only the private range that previews live in.
     #[error("network {network} is not inside one private range")]
     UnlistableNetwork {
@@ -85,6 +93,9 @@ impl PolicyProblem {
             Self::CoversProduction { .. } | Self::BesideProduction { .. } => {
                 "give previews a zone of their own, such as \"pr-{pr}.preview.example.com\"".into()
             }
+            Self::UnusablePlatform { .. } => "write the platform and what pins your project, such as \
+                 platform = { name = \"vercel\", project = \"shop\", scope = \"acme\" }"
+                .into(),
             Self::UnlistableNetwork { .. } => {
                 "list only the private range that previews live in, such as \"10.20.0.0/16\"".into()
             }
@@ -96,6 +107,7 @@ impl PolicyProblem {
     pub fn key(&self) -> &'static str {
         match self {
             Self::NoProduction | Self::MalformedProduction { .. } => "target.production",
+            Self::UnusablePlatform { .. } => "target.platform",
             Self::UnlistableNetwork { .. } => "target.networks",
             Self::NoPreview
             | Self::MalformedPattern { .. }

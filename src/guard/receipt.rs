@@ -51,17 +51,61 @@ pub enum RefusalCode {
     ShapeOnly,
     /// The name of the pull request's branch cannot be trusted in a host.
     UnfitBranch,
+    /// The policy is the pull request's own: the base branch has none, or it could not be read.
+    UnreviewedPolicy,
+    /// A variable says that the deployment is no preview.
+    NotForReview,
+    /// The forge could not be asked, or did not answer.
+    ControlPlane,
+    /// The pull request has another head by now.
+    StaleHead,
+    /// The deployment was made by somebody whom the policy does not name.
+    ForeignDeployer,
+    /// Several deployments of the commit could be meant.
+    AmbiguousDeployment,
+    /// Too few independent sources say that the target is a preview.
+    TooFewProofs,
     /// The environment changes how names are resolved.
     ResolverOverride,
     /// The host's addresses could not be found.
     Unresolved,
     /// One of the host's addresses has a special purpose.
     SpecialAddress,
+    /// A CNAME or HTTPS record leads to production.
+    ProductionAlias,
+    /// An HTTPS record leads to another host, port or address.
+    ForeignService,
+    /// The certificate of the target cannot be verified.
+    Certificate,
+    /// The target did not answer when it was asked for its marker.
+    MarkerUnavailable,
+    /// The target serves no marker, and the policy requires one.
+    MarkerMissing,
+    /// The target serves a marker that is not this preview's.
+    MarkerMismatch,
+    /// The target's marker says that it is production.
+    MarkerProduction,
+    /// The target asks for a login or sends its visitors elsewhere.
+    Guarded,
+    /// A program that forwards to somewhere else listens on the port.
+    Forwarder,
+    /// It cannot be seen which process listens on the port.
+    UnknownListener,
+    /// Another process than the service that this run started listens on the port.
+    ForeignListener,
+    /// What proved the target does not prove it any more.
+    ProofLost,
     /// The environment brings its own trust roots.
     ForeignTrust,
 }
 
 impl RefusalCode {
+    /// Returns whether it only says that nobody answered, which may pass by itself; a fact does not pass.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Unresolved | Self::MarkerUnavailable | Self::ControlPlane)
+    }
+
     /// Returns the word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -84,9 +128,28 @@ impl RefusalCode {
             Self::NotAPreview => "not-a-preview",
             Self::ShapeOnly => "shape-only",
             Self::UnfitBranch => "unfit-branch",
+            Self::UnreviewedPolicy => "unreviewed-policy",
+            Self::NotForReview => "not-for-review",
+            Self::ControlPlane => "control-plane",
+            Self::StaleHead => "stale-head",
+            Self::ForeignDeployer => "foreign-deployer",
+            Self::AmbiguousDeployment => "ambiguous-deployment",
+            Self::TooFewProofs => "too-few-proofs",
             Self::ResolverOverride => "resolver-override",
             Self::Unresolved => "unresolved",
             Self::SpecialAddress => "special-address",
+            Self::ProductionAlias => "production-alias",
+            Self::ForeignService => "foreign-service",
+            Self::Certificate => "certificate",
+            Self::MarkerUnavailable => "marker-unavailable",
+            Self::MarkerMissing => "marker-missing",
+            Self::MarkerMismatch => "marker-mismatch",
+            Self::MarkerProduction => "marker-production",
+            Self::Guarded => "guarded",
+            Self::Forwarder => "forwarder",
+            Self::UnknownListener => "unknown-listener",
+            Self::ForeignListener => "foreign-listener",
+            Self::ProofLost => "proof-lost",
             Self::ForeignTrust => "foreign-trust",
         }
     }
@@ -250,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_code_is_the_same_word_everywhere() {
-        for code in [RefusalCode::NoPullRequest, RefusalCode::TwoSources, RefusalCode::NotAPreview] {
+        for code in [RefusalCode::NoPullRequest, RefusalCode::MarkerUnavailable, RefusalCode::NotAPreview] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

@@ -1,80 +1,65 @@
-//! Resolving asks the system for the addresses of a host, once.
-//!
-//! The absolute name is asked for (with its trailing dot), so that no search list can turn it into another one.
+//! What DNS says of a host, as plain data: the names on the way, the addresses, and the services that HTTPS records
+//! announce.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::net::IpAddr;
 
-/// How long a name may take: glibc's own patience is 5 s for one try of one server.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Finds the addresses of a host.
+/// Finds what DNS says of a host.
 pub trait Resolve {
-    /// Returns every address of the host, each with the port.
-    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, io::Error>;
+    /// Returns the whole answer for the absolute name; no search list, no hosts file, nothing from a cache.
+    fn resolve(&self, host: &str) -> Result<Resolution, ResolveError>;
 }
 
-/// The operating system's resolver, with a bound on its time.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemResolver {
-    patience: Duration,
+/// Everything that DNS says of a host. Names are in lower case, without a trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resolution {
+    /// The targets of the CNAME records, in the order they were followed.
+    pub aliases: Vec<String>,
+    /// Every IPv4 and IPv6 address.
+    pub addresses: Vec<IpAddr>,
+    /// What HTTPS records announce.
+    pub services: Vec<ServiceBinding>,
 }
 
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self { patience: PATIENCE }
-    }
+/// One HTTPS record: another place where a browser might go for the same host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceBinding {
+    /// The name of the other place; absent where it is the host itself.
+    pub target: Option<String>,
+    /// The port of the other place; absent where it is the scheme's own.
+    pub port: Option<u16>,
+    /// Addresses that the record suggests.
+    pub hints: Vec<IpAddr>,
 }
 
-impl Resolve for SystemResolver {
-    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, io::Error> {
-        let absolute = format!("{host}.");
-        let (send, receive) = mpsc::channel();
-        // The system's call cannot be interrupted; a thread that hangs in it is left behind.
-        thread::Builder::new().name("resolver".into()).spawn(move || {
-            let answer = (absolute.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            let _ = send.send(answer);
-        })?;
-        receive
-            .recv_timeout(self.patience)
-            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
-    }
+/// Why DNS gave no answer that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The name is known not to exist.
+    #[error("the name does not exist")]
+    NoSuchName,
+    /// No name server is set up.
+    #[error("no name server is known: {0}")]
+    NoServer(String),
+    /// The servers failed, gave nonsense or were too slow.
+    #[error("the name server gave no answer: {0}")]
+    NoAnswer(String),
 }
 
 /// A resolver for tests that gives one answer to every question.
 #[cfg(test)]
-pub(crate) struct FixedResolver(pub(crate) Result<Vec<std::net::IpAddr>, io::ErrorKind>);
+pub(crate) struct FixedResolver(pub(crate) Result<Resolution, ResolveError>);
 
 #[cfg(test)]
 impl FixedResolver {
     pub(crate) fn answering(addresses: &[&str]) -> Self {
-        Self(Ok(addresses.iter().map(|text| text.parse().expect("a test writes valid addresses")).collect()))
+        let read = |text: &&str| text.parse().expect("a test writes valid addresses");
+        Self(Ok(Resolution { addresses: addresses.iter().map(read).collect(), ..Resolution::default() }))
     }
 }
 
 #[cfg(test)]
 impl Resolve for FixedResolver {
-    fn resolve(&self, _: &str, port: u16) -> Result<Vec<SocketAddr>, io::Error> {
-        match &self.0 {
-            Ok(addresses) => Ok(addresses.iter().map(|&ip| SocketAddr::new(ip, port)).collect()),
-            Err(kind) => Err(io::Error::from(*kind)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resolver_without_patience_gives_up() {
-        let hasty = SystemResolver { patience: Duration::ZERO };
-
-        let error = hasty.resolve("localhost", 80).unwrap_err();
-
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    fn resolve(&self, _: &str) -> Result<Resolution, ResolveError> {
+        self.0.clone()
     }
 }

@@ -16,14 +16,14 @@ fn public() -> FixedResolver {
 struct NoNetwork;
 
 impl Resolve for NoNetwork {
-    fn resolve(&self, host: &str, _: u16) -> Result<Vec<SocketAddr>, std::io::Error> {
+    fn resolve(&self, host: &str) -> Result<Resolution, ResolveError> {
         panic!("{host} was looked up offline");
     }
 }
 
 #[test]
 fn a_preview_is_cleared_with_its_addresses_and_evidence() {
-    let target = clear(&fixture::deployed(), &public()).unwrap();
+    let target = clear(&fixture::deployed(), &fixture::outside(&public())).unwrap();
 
     assert_eq!(target.origin().to_string(), "https://pr-1.preview.shop.test");
     assert_eq!(target.addresses(), ["76.76.21.21:443".parse().unwrap()]);
@@ -34,7 +34,7 @@ fn a_preview_is_cleared_with_its_addresses_and_evidence() {
 
 #[test]
 fn production_is_refused_with_a_code_and_a_remedy() {
-    let refusal = clear(&fixture::remote("www.shop.test"), &public()).unwrap_err();
+    let refusal = clear(&fixture::remote("www.shop.test"), &fixture::outside(&public())).unwrap_err();
 
     assert_eq!((refusal.layer, refusal.code), ("L4 production", RefusalCode::Production));
     assert_eq!(
@@ -46,7 +46,7 @@ fn production_is_refused_with_a_code_and_a_remedy() {
 
 #[test]
 fn layers_after_a_veto_are_listed_as_not_reached() {
-    let receipt = examine(&fixture::remote("www.shop.test"), Depth::Online, &public());
+    let receipt = examine(&fixture::remote("www.shop.test"), Depth::Online, &fixture::outside(&public()));
 
     let decisions: Vec<_> = receipt.layers.iter().map(|line| line.decision).collect();
     let veto = decisions.iter().position(|decision| *decision == LayerDecision::Veto).unwrap();
@@ -57,7 +57,7 @@ fn layers_after_a_veto_are_listed_as_not_reached() {
 
 #[test]
 fn offline_the_network_is_not_asked_and_the_receipt_says_so() {
-    let receipt = examine(&fixture::preview(), Depth::Offline, &NoNetwork);
+    let receipt = examine(&fixture::preview(), Depth::Offline, &fixture::outside(&NoNetwork));
 
     assert_eq!(receipt.decision, ReceiptDecision::AllowedSoFar);
     assert_eq!(receipt.addresses, []);
@@ -67,14 +67,14 @@ fn offline_the_network_is_not_asked_and_the_receipt_says_so() {
 
 #[test]
 fn a_service_of_this_machine_is_cleared_without_policy_or_network() {
-    let target = clear(&fixture::loopback(), &NoNetwork).unwrap();
+    let target = clear(&fixture::loopback(), &fixture::outside(&NoNetwork)).unwrap();
 
     assert_eq!((target.origin().to_string(), target.zone()), ("http://127.0.0.1:8080".into(), "loopback"));
 }
 
 #[test]
 fn a_receipt_is_a_record_with_stable_names() {
-    let receipt = examine(&fixture::remote("www.shop.test"), Depth::Offline, &NoNetwork);
+    let receipt = examine(&fixture::remote("www.shop.test"), Depth::Offline, &fixture::outside(&NoNetwork));
 
     let record = serde_json::to_value(&receipt).unwrap();
 
@@ -90,7 +90,7 @@ fn a_receipt_is_a_record_with_stable_names() {
 fn credentials_in_a_url_stay_out_of_refusal_and_receipt() {
     let inquiry = fixture::named("https://user:hunter2@pr-1.preview.shop.test/?key=hunter2");
 
-    let refusal = clear(&inquiry, &public()).unwrap_err();
+    let refusal = clear(&inquiry, &fixture::outside(&public())).unwrap_err();
 
     let record = serde_json::to_string(&refusal.receipt).unwrap();
     assert!(!record.contains("hunter2") && !refusal.to_string().contains("hunter2"), "{record}");
@@ -102,7 +102,7 @@ fn the_layers_without_network_take_less_than_a_millisecond() {
     let mut times: Vec<Duration> = (0..50)
         .map(|_| {
             let start = clock::monotonic();
-            let receipt = examine(&inquiry, Depth::Offline, &NoNetwork);
+            let receipt = examine(&inquiry, Depth::Offline, &fixture::outside(&NoNetwork));
             assert_eq!(receipt.decision, ReceiptDecision::AllowedSoFar);
             start.elapsed()
         })
@@ -137,7 +137,7 @@ fn host_by_plain_reading(raw: &str) -> Option<&str> {
 proptest! {
     #[test]
     fn what_is_allowed_is_exactly_the_bound_host(raw in nearly_a_url()) {
-        let receipt = examine(&fixture::named(&raw), Depth::Offline, &NoNetwork);
+        let receipt = examine(&fixture::named(&raw), Depth::Offline, &fixture::outside(&NoNetwork));
 
         if receipt.decision != ReceiptDecision::Refused {
             let origin = receipt.origin.unwrap();
@@ -149,7 +149,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_guard_panic_or_write_control_characters(raw in "\\PC*|[\\x00-\\xff]{0,60}") {
-        let receipt = examine(&fixture::named(&raw), Depth::Offline, &NoNetwork);
+        let receipt = examine(&fixture::named(&raw), Depth::Offline, &fixture::outside(&NoNetwork));
 
         prop_assert_eq!(receipt.decision, ReceiptDecision::Refused);
         let texts = receipt.layers.iter().map(|line| line.fact.as_str()).chain(receipt.candidate.as_deref());
@@ -166,7 +166,7 @@ proptest! {
             pull_request.head_branch = Some(branch.clone());
         }
 
-        let receipt = examine(&inquiry, Depth::Offline, &NoNetwork);
+        let receipt = examine(&inquiry, Depth::Offline, &fixture::outside(&NoNetwork));
 
         if receipt.decision != ReceiptDecision::Refused {
             let letters = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");

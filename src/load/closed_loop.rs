@@ -26,6 +26,9 @@ pub(crate) async fn run(crew: Rc<Crew>, number: usize, ceiling: Option<Rc<RefCel
             line.rest(pause).await;
             now = clock::monotonic();
         }
+        if line.wait_for_hold(now).await {
+            now = clock::monotonic();
+        }
         if let Some(ceiling) = &ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
             let mut wait = pin!(sleep_until(slot.into()));

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::codec::Answer;
 use super::connection::Failure;
+use super::hold::Hold;
 use super::pacer::Window;
 use super::stop::StopSignal;
 use super::tally::{Tally, Times};
@@ -29,8 +30,12 @@ pub(crate) struct Orders {
     pub(crate) target: ClearedTarget,
     /// How to speak TLS with it.
     pub(crate) tls: Option<Tls>,
+    /// The latency from which an answer is slow for the breaker.
+    pub(crate) slow_from: Option<Duration>,
     /// Ends the run early.
     pub(crate) stop: StopSignal,
+    /// Until when the server asked to be left alone.
+    pub(crate) hold: Hold,
     /// How long one request may take.
     pub(crate) timeout: Duration,
     /// Whether requests are due by a schedule.
@@ -234,12 +239,15 @@ impl Crew {
         let tally = &mut *self.tally.borrow_mut();
         tally.note_traffic(traffic);
         match result {
-            Ok(answer) => match class_of(answer.status, judgement, witness) {
-                OutcomeClass::Protocol => {
-                    tally.failed(OutcomeClass::Protocol, endpoint, times.intended_at, 1);
+            Ok(answer) => {
+                let class = class_of(answer.status, judgement, witness);
+                tally.answered(class, endpoint, times);
+                if class == OutcomeClass::RetryLater {
+                    witness.each("retry-after", |field| self.orders.hold.ask(field, times.finished_at));
+                } else if !class.is_error() {
+                    witness.each("server-timing", |field| tally.note_server_timing(field, times.intended_at));
                 }
-                class => tally.answered(class, endpoint, times),
-            },
+            }
             Err(Failure::Timeout) => {
                 tally.cut_off(OutcomeClass::Timeout, endpoint, times.intended_at, times.finished_at, 1);
             }
@@ -279,7 +287,7 @@ impl Crew {
 
 /// Returns what an answer counts as.
 fn class_of(status: u16, judgement: Judgement, witness: &Witness) -> OutcomeClass {
-    let Some(class) = OutcomeClass::of_status(status) else { return OutcomeClass::Protocol };
+    let class = OutcomeClass::of_status(status).expect("the codec lets no other status pass");
     if judgement.is_failed {
         OutcomeClass::Check
     } else if judgement.is_expected && class.is_error() {

@@ -99,6 +99,9 @@ impl Line {
 
     /// Carries one request to its outcome; returns when that came.
     pub(crate) async fn carry(&mut self, intended_at: Instant, now: Instant) -> Instant {
+        if self.crew.orders().hold.until(now).is_some() {
+            return self.withhold(intended_at, now);
+        }
         self.crew.take_on(self.number, intended_at);
         self.deadline.start(now);
         let mut times = Times { intended_at, sent_at: now, finished_at: now };
@@ -118,6 +121,22 @@ impl Line {
             self.delay_until_now(&mut times);
         }
         self.send(chosen, times).await
+    }
+
+    /// Settles a request that was due while the server asked to be left alone.
+    fn withhold(&self, intended_at: Instant, now: Instant) -> Instant {
+        self.crew.count(|tally| {
+            tally.failed(OutcomeClass::RetryLater, Endpoint::default(), intended_at, 1);
+        });
+        self.crew.settled(self.number, now);
+        now
+    }
+
+    /// Waits as long as the server asked to be left alone; returns whether it did.
+    pub(crate) async fn wait_for_hold(&mut self, now: Instant) -> bool {
+        let Some(until) = self.crew.orders().hold.until(now) else { return false };
+        self.rest(until.min(self.crew.ends_at()).saturating_duration_since(now)).await;
+        true
     }
 
     /// Moves the send to now; without a schedule a request is due when it can leave.
@@ -230,8 +249,10 @@ impl Line {
             let (class, endpoint) = (OutcomeClass::Unsent, Endpoint::default());
             self.crew.count(|tally| tally.cut_off(class, endpoint, times.intended_at, times.sent_at, 1));
         }
-        self.crew.settled(self.number, times.sent_at);
-        times.sent_at
+        // Not the time of the send: the source may have ended the run since.
+        let now = clock::monotonic();
+        self.crew.settled(self.number, now);
+        now
     }
 }
 

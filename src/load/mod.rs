@@ -4,13 +4,16 @@
 //! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
+mod breaker;
 mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod hold;
 mod line;
 mod open_loop;
 mod pacer;
+mod server_timing;
 mod stamp;
 mod stop;
 mod tally;
@@ -31,7 +34,9 @@ use std::time::Duration;
 
 pub use self::stop::StopSignal;
 
+use self::breaker::{Counts, Watch};
 use self::crew::{OpenConnections, Orders};
+use self::hold::Hold;
 use self::pacer::{Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
 use self::tls::Tls;
@@ -153,13 +158,22 @@ pub fn drive(
         tls: Tls::prepare(target)?,
         target: target.clone(),
         stop: stop.clone(),
+        hold: Hold::new(clock::monotonic()),
+        slow_from: scenario.gate.breaker.latency,
         timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
     let assignments = assign(scenario, sources, options, &orders, window);
-    let shares = run_workers(&assignments, &stop, || progress(observe(&window, &assignments)))?;
+    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let shares = run_workers(&assignments, &stop, || {
+        let seen = observe(&window, &assignments);
+        if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
+            stop.stop(Ending::Unhealthy(why));
+        }
+        progress(seen);
+    })?;
     Ok(measurement(scenario, &window, &orders, shares))
 }
 
@@ -191,7 +205,7 @@ fn assign<'a>(
 fn run_workers(
     assignments: &[Assignment<'_>],
     stop: &StopSignal,
-    tell: impl Fn(),
+    mut tell: impl FnMut(),
 ) -> Result<Vec<Share>, WorkerError> {
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -242,6 +256,24 @@ fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
+    }
+}
+
+/// Returns what the breaker looks at.
+fn counts(assignments: &[Assignment<'_>]) -> Counts {
+    let each = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(move |one| count(&one.published).load(Ordering::Relaxed))
+    };
+    Counts {
+        settled: each(|published| &published.settled).sum(),
+        errors: each(|published| &published.failed).sum(),
+        slow: each(|published| &published.slow).sum(),
+        // An answer that any worker got shows that connections are taken.
+        connect_failures: if each(|published| &published.connect_failures).any(|failures| failures == 0) {
+            0
+        } else {
+            each(|published| &published.connect_failures).sum()
+        },
     }
 }
 

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::pacer::{Window, nanos};
-use crate::measurement::{EndpointMeasurement, OutcomeClass, Outcomes, Round, empty_histogram};
+use super::server_timing::each_metric;
+use crate::measurement::{
+    EndpointMeasurement, MAX_SERVER_TIMINGS, OutcomeClass, Outcomes, Round, empty_histogram,
+};
 use crate::request::Endpoint;
 
 /// A send this late is counted: it is ten times what a timer on a machine with a free processor needs.
@@ -24,8 +27,16 @@ pub(crate) struct Published {
     pub(crate) answered: AtomicU64,
     /// Requests since the start that count as errors.
     pub(crate) errors: AtomicU64,
+    /// Requests since the start that have an outcome other than being asked to retry later.
+    pub(crate) settled: AtomicU64,
+    /// Those of them that count as errors.
+    pub(crate) failed: AtomicU64,
     /// Bytes sent and received since the start, without those of TLS.
     pub(crate) traffic: AtomicU64,
+    /// Answers since the start that took longer than the breaker allows.
+    pub(crate) slow: AtomicU64,
+    /// Failures to connect since the last answer.
+    pub(crate) connect_failures: AtomicU64,
 }
 
 /// The times of one request.
@@ -52,7 +63,13 @@ pub(crate) struct Tally {
     published: Arc<Published>,
     answered: u64,
     errors: u64,
+    settled: u64,
+    failed: u64,
     traffic: u64,
+    /// The latency in nanoseconds from which an answer counts as slow.
+    slow_from: u64,
+    slow: u64,
+    connect_failures: u64,
 }
 
 /// What was seen of one endpoint.
@@ -102,15 +119,24 @@ impl Tally {
             published,
             answered: 0,
             errors: 0,
+            settled: 0,
+            failed: 0,
             traffic: 0,
+            slow_from: u64::MAX,
+            slow: 0,
+            connect_failures: 0,
         }
     }
 
     /// Counts a whole answer; only those of 2xx and 3xx, and expected ones, go into the rounds' histograms, as an
     /// error can be fast.
     pub(crate) fn answered(&mut self, class: OutcomeClass, endpoint: Endpoint, times: Times) {
-        let Some(round) = self.count(class, times.intended_at, 1) else { return };
         let latency = nanos(times.finished_at.saturating_duration_since(times.intended_at));
+        if latency > self.slow_from {
+            self.slow += 1;
+            self.published.slow.store(self.slow, Ordering::Relaxed);
+        }
+        let Some(round) = self.count(class, times.intended_at, 1) else { return };
         if !class.is_error() {
             let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
             if times.sent_at <= times.intended_at {
@@ -152,6 +178,26 @@ impl Tally {
             round.lagged.latency.saturating_record_n(lasted, count);
             self.count_by_kind(class, endpoint, Some(lasted), count);
         }
+    }
+
+    /// Counts answers that take longer as slow.
+    pub(crate) fn with_slow_from(mut self, latency: Option<Duration>) -> Self {
+        self.slow_from = latency.map_or(u64::MAX, nanos);
+        self
+    }
+
+    /// Notes what the server says of its own time for one answer.
+    pub(crate) fn note_server_timing(&mut self, field: &[u8], intended_at: Instant) {
+        let Some(round) = self.round(intended_at) else { return };
+        each_metric(field, |name, nanos| {
+            let timings = &mut round.lagged.server_timing;
+            if !timings.contains_key(name) && timings.len() < MAX_SERVER_TIMINGS {
+                timings.insert(name.to_owned(), empty_histogram());
+            }
+            if let Some(seen) = timings.get_mut(name) {
+                seen.saturating_record(nanos);
+            }
+        });
     }
 
     /// Notes bytes that went to and fro.
@@ -222,6 +268,20 @@ impl Tally {
         if class.is_error() {
             self.errors += count;
             self.published.errors.store(self.errors, Ordering::Relaxed);
+        }
+        // A server that asks for patience is not ill.
+        if class != OutcomeClass::RetryLater {
+            self.settled += count;
+            self.published.settled.store(self.settled, Ordering::Relaxed);
+            if class.is_error() {
+                self.failed += count;
+                self.published.failed.store(self.failed, Ordering::Relaxed);
+            }
+        }
+        let failures = if class == OutcomeClass::Connect { self.connect_failures + count } else { 0 };
+        if failures != self.connect_failures {
+            self.connect_failures = failures;
+            self.published.connect_failures.store(failures, Ordering::Relaxed);
         }
     }
 

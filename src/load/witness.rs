@@ -66,6 +66,15 @@ impl Witness {
         &self.headers
     }
 
+    /// Tells every value of a header; the name is in lower case.
+    pub(crate) fn each(&self, name: &str, mut tell: impl FnMut(&[u8])) {
+        for (found, value) in self.headers.iter() {
+            if found.eq_ignore_ascii_case(name.as_bytes()) {
+                tell(value);
+            }
+        }
+    }
+
     /// Returns the body where somebody wanted it, and whether its end was cut off.
     pub(crate) fn seen_body(&self) -> (&[u8], bool) {
         (&self.body, self.is_body_cut)

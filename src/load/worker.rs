@@ -83,7 +83,8 @@ pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
         Seat { worker: assignment.part.number, workers: assignment.part.of, lines: assignment.connections };
     let source = assignment.sources.for_worker(seat).map_err(WorkerError::Source)?;
     let published = Arc::clone(&assignment.published);
-    let tally = Tally::new(assignment.window, assignment.rounds, source.has_endpoints(), published);
+    let tally = Tally::new(assignment.window, assignment.rounds, source.has_endpoints(), published)
+        .with_slow_from(assignment.orders.slow_from);
     let orders = Arc::clone(&assignment.orders);
     let crew = Crew::new(orders, assignment.window, tally, source, assignment.connections);
     let started_at = clock::monotonic();

@@ -3,7 +3,7 @@
 //! All renderers write numbers through here, so that the terminal, the comment and the page never disagree. A number
 //! that is missing or not finite reads as [`MISSING`], never as zero.
 
-use crate::scenario::Quantile;
+use crate::scenario::{Measure, Metric, Quantile};
 
 /// What stands in the place of a number that is not there.
 pub(crate) const MISSING: &str = "\u{2013}";
@@ -88,6 +88,14 @@ pub(crate) fn rate(per_second: f64) -> String {
             let text = format!("{rate:.1}");
             format!("{}/s", text.strip_suffix(".0").unwrap_or(&text))
         }
+    }
+}
+
+/// Returns a metric as people write it: `p99.9`, or `db p99` for what the server calls `db`.
+pub(crate) fn metric(metric: &Metric) -> String {
+    match &metric.measure {
+        Measure::Latency => metric.quantile.to_string(),
+        Measure::ServerTiming(name) => format!("{name} {}", metric.quantile),
     }
 }
 

@@ -83,7 +83,7 @@ fn reason_of(verdict: Verdict) -> &'static str {
 fn metrics(verdict: Verdict, change: f64) -> Vec<MetricComparison> {
     let spread = if verdict == Verdict::Inconclusive { 0.08 } else { 0.05 };
     let metric = |quantile: Quantile, base_us: f64, change: f64, is_gated: bool| MetricComparison {
-        quantile,
+        of: quantile.into(),
         base_us: Some(base_us),
         head_us: Some(base_us * (1.0 + change)),
         change: Some(change),

@@ -5,10 +5,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::measurement::Round;
+use crate::measurement::{Measurement, Round};
 use crate::redact::harmless;
 use crate::report::{Report, ScenarioReport, figures, html_picture, wording};
 use crate::verdict::Verdict;
@@ -80,7 +81,8 @@ fn scenario_section(scenario: &ScenarioReport, index: usize) -> Markup {
                 (figure)
             }
             @if !comparison.metrics.is_empty() { (metrics_table(scenario)) }
-            (times_table(&merged))
+            (times_table(&wording::timed(&scenario.measurement, &merged)))
+            @if !scenario.measurement.endpoints.is_empty() { (endpoints_table(&scenario.measurement)) }
             (totals(scenario, &merged))
         }
     }
@@ -101,7 +103,7 @@ fn metrics_table(scenario: &ScenarioReport) -> Markup {
                     @for metric in &scenario.comparison.metrics {
                         @let is_bad = metric.is_gated && metric.verdict == Verdict::Regressed;
                         tr.bad[is_bad] {
-                            th scope="row" { (figures::quantile(metric.quantile)) }
+                            th scope="row" { (figures::metric(&metric.of)) }
                             td { (figures::maybe_time(metric.base_us)) }
                             td { (figures::maybe_time(metric.head_us)) }
                             td { (figures::maybe_change(metric.change)) }
@@ -121,12 +123,7 @@ fn metrics_table(scenario: &ScenarioReport) -> Markup {
     }
 }
 
-fn times_table(merged: &Round) -> Markup {
-    let rows = [
-        ("latency", &merged.latency),
-        ("service time", &merged.service_time),
-        ("send lag", &merged.send_lag),
-    ];
+fn times_table(timed: &[(String, &Histogram<u64>)]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Times of this run" {
             table {
@@ -135,8 +132,26 @@ fn times_table(merged: &Round) -> Markup {
                     th scope="col" { "p99" } th scope="col" { "p99.9" } th scope="col" { "max" }
                 } }
                 tbody {
-                    @for (name, histogram) in rows {
+                    @for (name, histogram) in timed {
                         tr { th scope="row" { (name) } @for cell in wording::times(histogram) { td { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn endpoints_table(measurement: &Measurement) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Endpoints" {
+            table {
+                thead { tr {
+                    th scope="col" { "endpoint" } th scope="col" { "requests" } th scope="col" { "errors" }
+                    th scope="col" { "p50" } th scope="col" { "p99" }
+                } }
+                tbody {
+                    @for [name, figures @ ..] in wording::endpoints(measurement) {
+                        tr { th scope="row" { (name) } @for cell in figures { td { (cell) } } }
                     }
                 }
             }

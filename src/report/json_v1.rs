@@ -242,7 +242,7 @@ impl From<&Histogram<u64>> for Times {
 impl<'a> From<&'a MetricComparison> for Metric<'a> {
     fn from(metric: &'a MetricComparison) -> Self {
         Self {
-            name: metric.quantile.to_string(),
+            name: metric.of.to_string(),
             base_us: figure(metric.base_us),
             head_us: figure(metric.head_us),
             change: fraction(metric.change),

@@ -118,6 +118,10 @@ fn scenario_section(page: &mut String, scenario: &ScenarioReport, scenarios: usi
         metrics_table(page, scenario);
     }
     blank(page);
+    if detail <= Detail::NoCharts && !scenario.measurement.endpoints.is_empty() {
+        endpoints_table(page, scenario);
+        blank(page);
+    }
     totals(page, scenario);
     if detail <= Detail::NoCharts {
         shift_bars(page, scenario);
@@ -131,7 +135,7 @@ fn metrics_table(page: &mut String, scenario: &ScenarioReport) {
     line(page, "| latency | base | head | change | interval | limit | |");
     line(page, "|---|--:|--:|--:|--:|--:|---|");
     for metric in &scenario.comparison.metrics {
-        let name = figures::quantile(metric.quantile);
+        let name = figures::metric(&metric.of);
         let change = figures::maybe_change(metric.change);
         let is_bad = metric.is_gated && metric.verdict == Verdict::Regressed;
         let strong = |text: String| if is_bad { format!("**{text}**") } else { text };
@@ -150,6 +154,14 @@ fn metrics_table(page: &mut String, scenario: &ScenarioReport) {
                 wording::metric_verdict(metric),
             ),
         );
+    }
+}
+
+fn endpoints_table(page: &mut String, scenario: &ScenarioReport) {
+    line(page, "| endpoint | requests | errors | p50 | p99 |");
+    line(page, "|---|--:|--:|--:|--:|");
+    for [name, requests, errors, p50, p99] in wording::endpoints(&scenario.measurement) {
+        line(page, &format!("| {} | {requests} | {errors} | {p50} | {p99} |", text(&name)));
     }
 }
 
@@ -419,6 +431,22 @@ mod tests {
 
         assert!(fits(&markdown));
         assert!(markdown.starts_with("### \u{1f534} loadgate: `s0` is over its limit"));
+    }
+
+    #[test]
+    fn endpoints_have_a_table_of_their_own_and_cannot_break_it() {
+        let mut report = fixture::report(Verdict::Passed);
+        let measurement = &mut report.scenarios[0].measurement;
+        measurement.endpoints = vec![crate::measurement::EndpointMeasurement {
+            name: "GET /a|b <img>".into(),
+            latency: measurement.rounds[0].latency.clone(),
+            outcomes: measurement.rounds[0].outcomes.clone(),
+        }];
+
+        let markdown = render(&report);
+
+        assert!(markdown.contains("| endpoint | requests | errors | p50 | p99 |"), "{markdown}");
+        assert!(!markdown.contains("/a|b") && !markdown.contains("<img>"), "{markdown}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Everything that came from outside is made harmless here. Colours only repeat what words say.
 
 use anstyle::{AnsiColor, Style as Ansi};
+use hdrhistogram::Histogram;
 
-use crate::measurement::Round;
+use crate::measurement::Measurement;
 use crate::redact::harmless;
 use crate::report::{Report, ScenarioReport, figures, wording};
 use crate::verdict::Verdict;
@@ -109,14 +110,18 @@ fn scenario_block(page: &mut Page, scenario: &ScenarioReport) {
     }
     for metric in &comparison.metrics {
         if let Some(note) = &metric.note {
-            page.line(DIM, &format!("  {}: {}", metric.quantile, wording::outside(note)));
+            page.line(DIM, &format!("  {}: {}", metric.of, wording::outside(note)));
         }
     }
     if let Some(detectable) = wording::detectable(comparison) {
         page.line(DIM, &format!("  {detectable}"));
     }
     page.blank();
-    times_table(page, &merged);
+    times_table(page, &wording::timed(&scenario.measurement, &merged));
+    if !scenario.measurement.endpoints.is_empty() {
+        page.blank();
+        endpoints_table(page, &scenario.measurement);
+    }
     page.blank();
     page.line(PLAIN, &format!("  rate      {}", wording::rates(scenario)));
     let outcomes = wording::outcomes(&merged.outcomes);
@@ -136,7 +141,7 @@ fn metrics_table(page: &mut Page, scenario: &ScenarioReport) {
         table.row(
             if is_bad { tone(metric.verdict) } else { PLAIN },
             vec![
-                figures::quantile(metric.quantile),
+                figures::metric(&metric.of),
                 figures::maybe_time(metric.base_us),
                 figures::maybe_time(metric.head_us),
                 figures::maybe_change(metric.change),
@@ -150,16 +155,22 @@ fn metrics_table(page: &mut Page, scenario: &ScenarioReport) {
     table.print(page, &[4, 1, 5]);
 }
 
-fn times_table(page: &mut Page, merged: &Round) {
+fn times_table(page: &mut Page, timed: &[(String, &Histogram<u64>)]) {
     let mut table = Table::new(&["", "p50", "p90", "p99", "p99.9", "max"]);
-    for (name, histogram) in
-        [("latency", &merged.latency), ("service time", &merged.service_time), ("send lag", &merged.send_lag)]
-    {
-        let mut cells = vec![name.to_owned()];
+    for (name, histogram) in timed {
+        let mut cells = vec![name.clone()];
         cells.extend(wording::times(histogram));
         table.row(PLAIN, cells);
     }
     table.print(page, &[2, 4, 5]);
+}
+
+fn endpoints_table(page: &mut Page, measurement: &Measurement) {
+    let mut table = Table::new(&["endpoint", "requests", "errors", "p50", "p99", ""]);
+    for endpoint in wording::endpoints(measurement) {
+        table.row(PLAIN, endpoint.into_iter().chain([String::new()]).collect());
+    }
+    table.print(page, &[3]);
 }
 
 /// A table whose first and last columns hold words (left) and the others figures (right).

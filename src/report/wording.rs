@@ -5,13 +5,16 @@
 use hdrhistogram::Histogram;
 
 use crate::compare::{Comparison, MetricComparison, Mode};
-use crate::measurement::{OutcomeClass, Outcomes, quantile_us};
+use crate::measurement::{Measurement, OutcomeClass, Outcomes, Round, quantile_us};
 use crate::report::{Report, ScenarioReport, figures};
 use crate::scenario::Quantile;
 use crate::verdict::{Exit, Verdict};
 
 /// The longest outside text that a report repeats; a hostile or broken source could send megabytes.
 const MAX_OUTSIDE_CHARS: usize = 600;
+
+/// A table of more endpoints is no table to read; the JSON report has them all.
+const MAX_ENDPOINTS: usize = 25;
 
 /// The verdict of a run as one sentence, in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ pub(crate) fn scenario_headline(scenario: &ScenarioReport) -> Headline<'_> {
         Verdict::Invalid => "has no valid measurement",
     };
     let figure =
-        metric.and_then(|metric| Some((figures::quantile(metric.quantile), figures::change(metric.change?))));
+        metric.and_then(|metric| Some((figures::metric(&metric.of), figures::change(metric.change?))));
     let aside = match (metric, comparison.verdict) {
         (Some(metric), verdict) => against(metric, verdict),
         (None, Verdict::NoBaseline) => Some("nothing was compared".to_owned()),
@@ -178,6 +181,40 @@ pub(crate) fn times(histogram: &Histogram<u64>) -> Vec<String> {
         .collect()
 }
 
+/// Returns what a run timed, by its names: the three times of every request, then what the server says of its own
+/// time, then the latencies of classes that are no success.
+pub(crate) fn timed<'m>(
+    measurement: &'m Measurement,
+    merged: &'m Round,
+) -> Vec<(String, &'m Histogram<u64>)> {
+    let usual = [
+        ("latency".to_owned(), &merged.latency),
+        ("service time".to_owned(), &merged.service_time),
+        ("send lag".to_owned(), &merged.send_lag),
+    ];
+    let server = merged.server_timing.iter().map(|(name, seen)| (format!("server: {}", outside(name)), seen));
+    let classes =
+        measurement.class_latency.iter().map(|(class, seen)| (format!("of {}", class.as_str()), seen));
+    usual.into_iter().chain(server).chain(classes).collect()
+}
+
+/// Returns the figures of each endpoint: name, requests, share of errors, p50, p99; the first ones where they are many.
+pub(crate) fn endpoints(measurement: &Measurement) -> Vec<[String; 5]> {
+    let shown = measurement.endpoints.iter().take(MAX_ENDPOINTS);
+    shown
+        .map(|endpoint| {
+            let at = |quantile| figures::maybe_time(quantile_us(&endpoint.latency, quantile));
+            [
+                outside(&endpoint.name),
+                figures::count(endpoint.outcomes.total()),
+                errors(&endpoint.outcomes),
+                at(Quantile::P50),
+                at(Quantile::P99),
+            ]
+        })
+        .collect()
+}
+
 /// Returns a metric's smallest visible slowdown as part of a sentence, where it is known.
 pub(crate) fn detectable(comparison: &Comparison) -> Option<String> {
     let seen: Vec<String> = comparison
@@ -186,7 +223,7 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<String> {
         .filter(|metric| metric.is_gated)
         .filter_map(|metric| {
             let detectable = metric.detectable.filter(|change| change.is_finite())?;
-            Some(format!("{} in {}", figures::change(detectable), figures::quantile(metric.quantile)))
+            Some(format!("{} in {}", figures::change(detectable), figures::metric(&metric.of)))
         })
         .collect();
     (!seen.is_empty()).then(|| format!("would have seen a slowdown of {}", seen.join(", ")))

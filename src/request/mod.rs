@@ -2,16 +2,36 @@
 //!
 //! It is checked once, when it is made, so that no value can smuggle a second request, another host or a header
 //! break onto the wire. `wire` builds its wire form, and a `source` says which request comes next.
+//!
+//! A scenario's `requests` are written with placeholders (`request_text`), which generators and a `feed` fill in a
+//! `template`; `mix` gives them out by weight, and a `check` says what their answers must be like.
 
+mod check;
+mod encoding;
+mod feed;
 mod fixed;
+mod generator;
+mod mix;
+mod piece;
+mod request_text;
+mod requests;
 mod source;
+mod template;
+mod template_error;
 mod wire;
 
+pub use check::{Check, CheckError, JsonPointer, StatusPattern};
+pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use fixed::Fixed;
+pub use mix::Mix;
+pub use piece::escaped;
+pub use request_text::{BodyText, RequestText};
+pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,
 };
+pub use template_error::{RequestPart, RequestTextError, RowError, TemplateError};
 pub use wire::{Wire, WirePart};
 
 use serde::{Deserialize, Serialize};
@@ -178,49 +198,71 @@ impl Request {
 }
 
 fn check_path(path: &str) -> Result<(), RequestError> {
-    let refuse = |why| Err(RequestError::Path(path.chars().take(80).collect(), why));
+    match path_fault(path) {
+        Some(why) => Err(RequestError::Path(path.chars().take(80).collect(), why)),
+        None => Ok(()),
+    }
+}
+
+/// Says why a path with its query may not be sent.
+fn path_fault(path: &str) -> Option<&'static str> {
     if path.len() > MAX_FIELD_BYTES {
-        return refuse("it is longer than 8 KiB");
+        return Some("it is longer than 8 KiB");
     }
     if !path.starts_with('/') {
-        return refuse("it must start with '/'");
+        return Some("it must start with '/'");
     }
     if path[1..].starts_with(['/', '\\']) {
-        return refuse("a second slash would name another host");
+        return Some("a second slash would name another host");
     }
     if !path.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
-        return refuse("only printable ASCII; percent-encode the rest");
+        return Some("only printable ASCII; percent-encode the rest");
     }
     if path.contains(['\\', '#']) {
-        return refuse("'\\' and '#' must be percent-encoded");
+        return Some("'\\' and '#' must be percent-encoded");
     }
-    Ok(())
+    None
 }
 
 fn check_header(name: &str, value: &str) -> Result<(), RequestError> {
-    let refuse = |why| Err(RequestError::Header(name.chars().take(80).collect(), why));
+    match name_fault(name).or_else(|| value_fault(value, is_cookie(name))) {
+        Some(why) => Err(RequestError::Header(name.chars().take(80).collect(), why)),
+        None => Ok(()),
+    }
+}
+
+/// Says why a header of this name may not be sent.
+fn name_fault(name: &str) -> Option<&'static str> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > 256 || !name.bytes().all(is_token) {
-        return refuse("a name is a token of RFC 9110: letters, digits and !#$%&'*+-.^_`|~");
+        return Some("a name is a token of RFC 9110: letters, digits and !#$%&'*+-.^_`|~");
     }
+    let lower = canonical_name(name);
+    if HOST_OWNED_HEADERS.contains(&lower.as_str()) {
+        return Some("the load generator writes this header itself");
+    }
+    ROUTING_HEADERS.contains(&lower.as_str()).then_some("it could route the request to another host")
+}
+
+/// Says why a header's value may not be sent.
+fn value_fault(value: &str, is_cookie: bool) -> Option<&'static str> {
     if value.len() > MAX_FIELD_BYTES {
-        return refuse("its value is longer than 8 KiB");
+        return Some("its value is longer than 8 KiB");
     }
     if !value.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f)) {
-        return refuse("its value holds a control character");
+        return Some("its value holds a control character");
     }
-    // Gateways that hand headers on as variables read an underscore as a hyphen.
-    let lower = name.to_ascii_lowercase().replace('_', "-");
-    if HOST_OWNED_HEADERS.contains(&lower.as_str()) {
-        return refuse("the load generator writes this header itself");
-    }
-    if ROUTING_HEADERS.contains(&lower.as_str()) {
-        return refuse("it could route the request to another host");
-    }
-    if lower == "cookie" && value.split(';').any(is_routing_cookie) {
-        return refuse("a cookie in it could route the request to another deployment");
-    }
-    Ok(())
+    let is_routing = is_cookie && value.split(';').any(is_routing_cookie);
+    is_routing.then_some("a cookie in it could route the request to another deployment")
+}
+
+fn is_cookie(name: &str) -> bool {
+    canonical_name(name) == "cookie"
+}
+
+/// Gateways that hand headers on as variables read an underscore as a hyphen.
+fn canonical_name(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 fn is_routing_cookie(cookie: &str) -> bool {

@@ -3,7 +3,6 @@
 //! It is the one serialiser, whoever made the request. The host and everything that frames a request come from here,
 //! never from the request itself. HTTP/2 reads the same parts, so both protocols send the same thing.
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use super::{Method, Request};
@@ -16,6 +15,8 @@ const USER_AGENT: &str = concat!("loadgate/", env!("CARGO_PKG_VERSION"));
 pub struct Wire {
     bytes: Vec<u8>,
     parts: Vec<Part>,
+    /// Name and value of each header of all parts, in the order in which they are sent.
+    fields: Vec<(Range<usize>, Range<usize>)>,
 }
 
 /// Where one request lies in the bytes.
@@ -23,15 +24,24 @@ pub struct Wire {
 struct Part {
     method: Method,
     path: Range<usize>,
-    /// Name and value of each header, `host` and `content-length` included.
-    headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Which of the wire's fields are its headers, `host` and `content-length` included.
+    fields: Range<usize>,
     body: Range<usize>,
+}
+
+/// A request that is being written.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    method: Method,
+    path: Range<usize>,
+    fields_before: usize,
+    names_itself: bool,
 }
 
 /// One request of a [`Wire`].
 #[derive(Debug, Clone, Copy)]
 pub struct WirePart<'a> {
-    bytes: &'a [u8],
+    wire: &'a Wire,
     part: &'a Part,
 }
 
@@ -48,12 +58,23 @@ impl Wire {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.parts.clear();
+        self.fields.clear();
+    }
+
+    /// Becomes equal to another wire, in the memory that is there.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.parts.clone_from(&other.parts);
+        self.fields.clone_from(&other.fields);
     }
 
     /// Adds one request behind those that are there.
     pub fn push(&mut self, request: &Request, authority: &str) {
-        let headers = request.headers().iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        self.write(request.method(), request.path(), headers, request.body(), authority);
+        let mut begun = self.begin(request.method(), request.path().as_bytes(), authority.as_bytes());
+        for (name, value) in request.headers() {
+            self.header(&mut begun, name.as_bytes(), value.as_bytes());
+        }
+        self.end(begun, request.body());
     }
 
     /// Returns what is written to an HTTP/1.1 connection.
@@ -70,7 +91,7 @@ impl Wire {
 
     /// Returns the requests in the order in which they are sent.
     pub fn parts(&self) -> impl Iterator<Item = WirePart<'_>> {
-        self.parts.iter().map(|part| WirePart { bytes: &self.bytes, part })
+        self.parts.iter().map(|part| WirePart { wire: self, part })
     }
 
     /// Returns whether the answer to request `index` has no body whatever its headers say.
@@ -79,48 +100,73 @@ impl Wire {
         self.parts.get(index).is_some_and(|part| part.method == Method::Head)
     }
 
-    /// Writes one request whose parts were checked when they were made.
-    fn write<'h>(
-        &mut self,
-        method: Method,
-        path: &str,
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
-        body: &[u8],
-        authority: &str,
-    ) {
+    /// Begins a request whose parts were checked, or are checked before [`Wire::end`].
+    pub(super) fn begin(&mut self, method: Method, path: &[u8], authority: &[u8]) -> Unfinished {
+        let fields_before = self.fields.len();
         self.put(method.as_str().as_bytes());
         self.put(b" ");
-        let path = self.put(path.as_bytes());
+        let path = self.put(path);
         self.put(b" HTTP/1.1\r\n");
-        let mut spans = vec![self.field(b"host", authority.as_bytes())];
-        if !headers.clone().any(|(name, _)| name.eq_ignore_ascii_case(b"user-agent")) {
-            spans.push(self.field(b"user-agent", USER_AGENT.as_bytes()));
-        }
-        for (name, value) in headers {
-            spans.push(self.field(name, value));
+        self.field(b"host", authority);
+        Unfinished { method, path, fields_before, names_itself: false }
+    }
+
+    /// Adds a header to a request that was begun.
+    pub(super) fn header(&mut self, begun: &mut Unfinished, name: &[u8], value: &[u8]) {
+        begun.names_itself |= name.eq_ignore_ascii_case(b"user-agent");
+        self.field(name, value);
+    }
+
+    /// Ends a request that was begun.
+    pub(super) fn end(&mut self, begun: Unfinished, body: &[u8]) {
+        if !begun.names_itself {
+            self.field(b"user-agent", USER_AGENT.as_bytes());
         }
         // RFC 9110, section 8.6: a method that gives a body a meaning says so even where the body is empty.
-        let expects_body = matches!(method, Method::Post | Method::Put | Method::Patch);
+        let expects_body = matches!(begun.method, Method::Post | Method::Put | Method::Patch);
         if expects_body || !body.is_empty() {
-            spans.push(self.field(b"content-length", body.len().to_string().as_bytes()));
+            let name = self.put(b"content-length");
+            self.put(b": ");
+            let start = self.bytes.len();
+            let mut digits = [0; MAX_LENGTH_DIGITS];
+            self.put(decimal(body.len(), &mut digits));
+            self.fields.push((name, start..self.bytes.len()));
+            self.put(b"\r\n");
         }
         self.put(b"\r\n");
         let body = self.put(body);
-        self.parts.push(Part { method, path, headers: spans, body });
+        let fields = begun.fields_before..self.fields.len();
+        self.parts.push(Part { method: begun.method, path: begun.path, fields, body });
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) -> (Range<usize>, Range<usize>) {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
         self.put(b": ");
         let value = self.put(value);
         self.put(b"\r\n");
-        (name, value)
+        self.fields.push((name, value));
     }
 
     fn put(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
-        self.bytes.write_all(bytes).expect("writing to memory cannot fail");
+        self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
+    }
+}
+
+/// As many digits as the largest `usize` has.
+const MAX_LENGTH_DIGITS: usize = 20;
+
+/// Writes a number without asking for memory.
+fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
     }
 }
 
@@ -134,19 +180,20 @@ impl<'a> WirePart<'a> {
     /// Returns the origin-form target: path and query.
     #[must_use]
     pub fn path(self) -> &'a [u8] {
-        &self.bytes[self.part.path.clone()]
+        &self.wire.bytes[self.part.path.clone()]
     }
 
     /// Returns name and value of every header, `host` and `content-length` included.
     pub fn headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let bytes = self.bytes;
-        self.part.headers.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+        let bytes = &self.wire.bytes;
+        let fields = &self.wire.fields[self.part.fields.clone()];
+        fields.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
     }
 
     /// Returns the body, empty where there is none.
     #[must_use]
     pub fn body(self) -> &'a [u8] {
-        &self.bytes[self.part.body.clone()]
+        &self.wire.bytes[self.part.body.clone()]
     }
 }
 
@@ -163,7 +210,7 @@ mod tests {
         let request = Request::get("/shop?page=2").unwrap().with_header("accept", "text/html").unwrap();
 
         let expected = format!(
-            "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: {USER_AGENT}\r\naccept: text/html\r\n\r\n"
+            "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\naccept: text/html\r\nuser-agent: {USER_AGENT}\r\n\r\n"
         );
         assert_eq!(encoded(&request), expected);
     }

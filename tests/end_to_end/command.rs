@@ -63,6 +63,26 @@ impl Loadgate {
         self
     }
 
+    /// Runs the invocation under `strace`, which writes the calls of a kind to a file.
+    pub(crate) fn traced(mut self, strace: &Path, calls: &str, log: &Path) -> Self {
+        let mut traced = Command::new(strace);
+        traced
+            .args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"])
+            .arg(log)
+            .arg(self.command.get_program());
+        traced.args(self.command.get_args()).env_clear().stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                traced.env(name, value);
+            }
+        }
+        if let Some(directory) = self.command.get_current_dir() {
+            traced.current_dir(directory);
+        }
+        self.command = traced;
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Ended {
         let measures = self.command.get_args().any(|argument| argument == "run" || argument == "demo");

@@ -18,6 +18,10 @@ mod documents;
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
 mod github_double;
 #[cfg(target_os = "linux")]
+mod local_listener;
+#[cfg(target_os = "linux")]
+mod name_server;
+#[cfg(target_os = "linux")]
 mod namespace;
 mod nginx;
 mod parts;
@@ -25,5 +29,7 @@ mod parts;
 mod preview_comment;
 #[cfg(target_os = "linux")]
 mod preview_namespace;
+#[cfg(target_os = "linux")]
+mod preview_proof;
 mod service;
 mod target;

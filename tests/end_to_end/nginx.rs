@@ -78,7 +78,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Starts an nginx that answers on a port of loopback, and waits until it listens.
-fn serve(servers: &str, port: u16) -> Option<Nginx> {
+pub(crate) fn serve(servers: &str, port: u16) -> Option<Nginx> {
     let mut nginx = Nginx::start(servers, None)?;
     nginx.wait();
     wait_for(port);

@@ -3,7 +3,7 @@
 #
 #   tests/support/parts.sh PART
 #
-# Parts: python3 nginx ip netns node git image checkers wrkflw deny
+# Parts: python3 nginx ip netns node strace git image checkers wrkflw deny
 # A part that is present is used. A missing one is installed where the system lets us: Debian packages as root, Python
 # and Rust packages into a cache of our own. Where that is not possible the script says what is missing and exits 3.
 set -euo pipefail
@@ -78,6 +78,10 @@ case ${1:-} in
     python3) require_program python3 python3 ;;
     ip) require_program ip iproute2 ;;
     node) node_programs ;;
+    strace)
+        require_program strace strace
+        strace -o /dev/null true 2>/dev/null || missing "this system does not let programs be traced"
+        ;;
     git) require_program git git ca-certificates ;;
     nginx) require_program nginx nginx-light ;;
     netns)
@@ -98,7 +102,7 @@ case ${1:-} in
     wrkflw) rust_program wrkflw 0.8.0 --no-default-features --debug ;;
     deny) rust_program cargo-deny 0.20.2 ;;
     *)
-        echo "usage: $0 python3|nginx|ip|netns|node|git|image|checkers|wrkflw|deny" >&2
+        echo "usage: $0 python3|nginx|ip|netns|node|strace|git|image|checkers|wrkflw|deny" >&2
         exit 2
         ;;
 esac

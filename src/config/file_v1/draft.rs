@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::problem::{Located, Place};
-use crate::request::Method;
-use crate::scenario::{Budget, Quantile, Rate, ScenarioName};
+use crate::guard::MarkerPolicy;
+use crate::request::{Check, FeedOrder, Method};
+use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -22,6 +23,8 @@ pub struct TargetTable {
     pub networks: Vec<Located<IpNet>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
+    /// What previews say of themselves, and how much of it must be seen.
+    pub marker: MarkerPolicy,
 }
 
 #[derive(Debug, Default)]
@@ -55,19 +58,36 @@ pub(in crate::config) struct LimitsDraft {
 
 #[derive(Debug)]
 pub(in crate::config) struct ScenarioDraft {
-    pub(in crate::config) place: Place,
     pub(in crate::config) name: Option<Located<ScenarioName>>,
-    pub(in crate::config) path: Option<Located<String>>,
-    pub(in crate::config) method: Option<Method>,
-    pub(in crate::config) headers: Vec<(String, Located<String>)>,
-    pub(in crate::config) body: Option<BodyDraft>,
+    /// The requests of the list, or the one that the scenario itself describes.
+    pub(in crate::config) requests: Vec<RequestDraft>,
+    pub(in crate::config) feed: Option<FeedDraft>,
+    pub(in crate::config) seed: Option<u64>,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }
 
 #[derive(Debug)]
+pub(in crate::config) struct RequestDraft {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) weight: Option<NonZeroU32>,
+    pub(in crate::config) path: Option<Located<String>>,
+    pub(in crate::config) method: Option<Method>,
+    pub(in crate::config) headers: Vec<(String, Located<String>)>,
+    pub(in crate::config) body: Option<BodyDraft>,
+    pub(in crate::config) check: Option<Located<Check>>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct FeedDraft {
+    pub(in crate::config) file: Located<String>,
+    pub(in crate::config) order: FeedOrder,
+}
+
+#[derive(Debug)]
 pub(in crate::config) enum BodyDraft {
-    Text(String),
+    Text(Located<String>),
     File(Located<String>),
 }
 
@@ -83,10 +103,11 @@ pub(in crate::config) struct ProfileDraft {
 
 #[derive(Debug, Default, Clone)]
 pub(in crate::config) struct GateDraft {
-    pub(in crate::config) metrics: Option<Vec<Quantile>>,
+    pub(in crate::config) metrics: Option<Vec<Metric>>,
     pub(in crate::config) max_regression: Option<f64>,
     pub(in crate::config) max_error_rate: Option<f64>,
     pub(in crate::config) budgets: Option<Vec<Budget>>,
     pub(in crate::config) fail_on: Option<FailOn>,
     pub(in crate::config) confirm_after: Option<Duration>,
+    pub(in crate::config) breaker: Option<Breaker>,
 }

@@ -1,12 +1,13 @@
 //! `[gate]`: what a comparison must satisfy, for all scenarios or for one.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::SHORTEST_TIMEOUT;
 use super::draft::GateDraft;
+use super::{SHORTEST_TIMEOUT, keys};
 use crate::config::section::Section;
 use crate::config::value::{check_error_rate, check_regression, quoted};
-use crate::scenario::{Budget, Quantile};
+use crate::scenario::{Breaker, Budget, Metric, Quantile};
 use crate::verdict::FailOn;
 
 pub(super) fn read_gate(section: &Section<'_>) -> GateDraft {
@@ -17,21 +18,36 @@ pub(super) fn read_gate(section: &Section<'_>) -> GateDraft {
         budgets: read_budgets(section),
         fail_on: read_fail_on(section),
         confirm_after: section.duration("confirm-after", Duration::ZERO).map(|pause| pause.value),
+        breaker: section.table("circuit-breaker", keys::BREAKER).map(|table| read_breaker(&table)),
     }
 }
 
-fn read_metrics(section: &Section<'_>) -> Option<Vec<Quantile>> {
+/// What a breaker leaves out stays as it is by default.
+fn read_breaker(section: &Section<'_>) -> Breaker {
+    let usual = Breaker::default();
+    let failures = section.count("connect-failures", 1..=1_000_000).map(|count| count.value);
+    Breaker {
+        error_share: section
+            .fraction("error-share", check_error_rate)
+            .map(|share| share.value)
+            .or(usual.error_share),
+        connect_failures: failures.and_then(NonZeroU32::new).or(usual.connect_failures),
+        latency: section.duration("latency", SHORTEST_TIMEOUT).map(|latency| latency.value),
+    }
+}
+
+fn read_metrics(section: &Section<'_>) -> Option<Vec<Metric>> {
     let mut metrics = Vec::new();
     for text in section.texts("metrics")? {
-        match Quantile::parse(&text.value) {
-            Ok(quantile) if metrics.contains(&quantile) => {
+        match Metric::parse(&text.value) {
+            Ok(metric) if metrics.contains(&metric) => {
                 section.reader.report(
                     &text.place,
-                    format!("metric {quantile} is listed twice"),
+                    format!("metric {metric} is listed twice"),
                     "remove one of them",
                 );
             }
-            Ok(quantile) => metrics.push(quantile),
+            Ok(metric) => metrics.push(metric),
             Err(error) => section.reader.report_range("metrics", &text.place, &error),
         }
     }

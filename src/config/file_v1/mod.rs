@@ -5,6 +5,7 @@
 
 mod draft;
 mod gate;
+mod request;
 mod scenario;
 mod service;
 mod target;
@@ -22,7 +23,8 @@ use crate::scenario::Rate;
 
 pub use draft::TargetTable;
 pub(super) use draft::{
-    BodyDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, ScenarioDraft, ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
+    ServiceDraft,
 };
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
@@ -34,15 +36,41 @@ use target::read_target;
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
         &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
-    pub(in crate::config) const TARGET: &[&str] = &["preview", "production", "networks", "roots", "platform"];
+    pub(in crate::config) const TARGET: &[&str] =
+        &["preview", "production", "networks", "roots", "marker", "marker-header", "platform"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration"];
-    pub(in crate::config) const SCENARIO: &[&str] =
-        &["name", "path", "method", "headers", "body", "body-file", "script", "profile", "gate"];
+    pub(in crate::config) const SCENARIO: &[&str] = &[
+        "name",
+        "path",
+        "method",
+        "headers",
+        "body",
+        "body-file",
+        "check",
+        "request",
+        "feed",
+        "seed",
+        "script",
+        "profile",
+        "gate",
+    ];
+    pub(in crate::config) const REQUEST: &[&str] =
+        &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
+    pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
+    pub(in crate::config) const FEED: &[&str] = &["file", "order"];
     pub(in crate::config) const PROFILE: &[&str] =
         &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
-    pub(in crate::config) const GATE: &[&str] =
-        &["metrics", "max-regression", "max-error-rate", "budget", "fail-on", "confirm-after"];
+    pub(in crate::config) const GATE: &[&str] = &[
+        "metrics",
+        "max-regression",
+        "max-error-rate",
+        "budget",
+        "fail-on",
+        "confirm-after",
+        "circuit-breaker",
+    ];
+    pub(super) const BREAKER: &[&str] = &["error-share", "connect-failures", "latency"];
     pub(in crate::config) const BASELINE: &[&str] = &["store"];
     pub(in crate::config) const RUN: &[&str] = &["threads", "out"];
 }
@@ -330,6 +358,9 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/request/properties", keys::REQUEST),
+            ("/$defs/check/properties", keys::CHECK),
+            ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
@@ -349,6 +380,9 @@ mod tests {
                 keys::SERVICE,
                 keys::LIMITS,
                 keys::SCENARIO,
+                keys::REQUEST,
+                keys::CHECK,
+                keys::FEED,
                 keys::PROFILE,
                 keys::GATE,
             ]

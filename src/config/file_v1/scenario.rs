@@ -1,13 +1,13 @@
-//! `[[scenario]]` and its `profile`: what is sent, and how load is applied over time.
+//! `[[scenario]]` and its `profile`: one named thing to run, and how load is applied over time.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::draft::{BodyDraft, ProfileDraft, ScenarioDraft};
+use super::draft::{ProfileDraft, ScenarioDraft};
 use super::gate::read_gate;
+use super::request::{read_feed, read_requests};
 use super::{SHORTEST_DURATION, SHORTEST_TIMEOUT, keys, read_connections, read_rate};
 use crate::config::section::Section;
-use crate::request::Method;
 use crate::scenario::ScenarioName;
 
 /// More rounds make each of them too short to say anything.
@@ -48,30 +48,15 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
             "add one, such as name = \"browse\"",
         );
     }
-    let method = section.parsed("method", "write it in upper case, such as \"POST\"", Method::parse);
     let profile = section.table("profile", keys::PROFILE).map(|profile| read_profile(&profile));
     let gate = section.table("gate", keys::GATE).map(|gate| read_gate(&gate));
     ScenarioDraft {
-        place: section.place.clone(),
         name,
-        path: section.text("path"),
-        method: method.map(|method| method.value),
-        headers: section.pairs("headers").unwrap_or_default(),
-        body: read_body(section),
+        requests: read_requests(section),
+        feed: section.table("feed", keys::FEED).and_then(|feed| read_feed(&feed)),
+        seed: section.count("seed", 0..=u32::MAX).map(|seed| seed.value.into()),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
-    }
-}
-
-fn read_body(section: &Section<'_>) -> Option<BodyDraft> {
-    let (text, file) = (section.text("body"), section.text("body-file"));
-    match (text, file) {
-        (Some(_), Some(file)) => {
-            section.reader.report(&file.place, "both `body` and `body-file` are given", "keep one of them");
-            None
-        }
-        (Some(text), None) => Some(BodyDraft::Text(text.value)),
-        (None, file) => file.map(BodyDraft::File),
     }
 }
 

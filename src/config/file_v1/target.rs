@@ -10,6 +10,7 @@ use super::keys;
 use crate::config::problem::Located;
 use crate::config::section::Section;
 use crate::config::value::quoted;
+use crate::guard::MarkerPolicy;
 
 pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     let Some(section) = top.table("target", keys::TARGET) else {
@@ -30,7 +31,21 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
             .into_iter()
             .map(|text| text.map(PathBuf::from))
             .collect(),
+        marker: MarkerPolicy {
+            is_required: read_requirement(&section, "marker"),
+            is_on_every_answer: read_requirement(&section, "marker-header"),
+        },
     }
+}
+
+fn read_requirement(section: &Section<'_>, key: &str) -> bool {
+    let help = "write \"required\", or \"optional\", which is the default";
+    let read = |text: &str| match text {
+        "required" => Ok(true),
+        "optional" => Ok(false),
+        other => Err(format!("{} is no requirement", quoted(other))),
+    };
+    section.parsed(key, help, read).is_some_and(|found| found.value)
 }
 
 fn read_network(section: &Section<'_>, text: Located<String>) -> Option<Located<IpNet>> {

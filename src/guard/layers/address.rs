@@ -1,11 +1,13 @@
-//! L7 finds the addresses of the host, once, and pins them. One address with a special purpose spoils the whole set,
-//! unless the policy lists its network; not knowing is a no.
+//! L7 asks DNS about the host, once, and pins the addresses. A production name anywhere in the answer, or one address
+//! with a special purpose that the policy does not list, spoils the whole of it; not knowing is a no.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Statement;
+use crate::guard::names::cut;
 use crate::guard::receipt::RefusalCode;
-use crate::guard::{Case, Depth, addresses};
+use crate::guard::resolve::{Resolution, ServiceBinding};
+use crate::guard::{Case, Depth, Inquiry, Policy, addresses};
 use crate::target::Origin;
 
 pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
@@ -42,13 +44,27 @@ fn pin_loopback(case: &mut Case<'_>, origin: &Origin) -> Statement {
 }
 
 fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
-    let found = match case.resolver.resolve(&origin.host, origin.port) {
+    let found = match case.outside.resolver.resolve(&origin.host) {
         Ok(found) => found,
         Err(error) => return unresolved(origin, &error.to_string()),
     };
-    // Only the address is taken from the answer: a resolver has no say about the port.
-    let mut pinned: Vec<SocketAddr> = Vec::with_capacity(found.len());
-    for address in found.iter().map(|found| SocketAddr::new(found.ip(), origin.port)) {
+    let objection = object_to_names(case.inquiry, origin, &found)
+        .or_else(|| object_to_addresses(&case.inquiry.policy, origin, &found))
+        .or_else(|| object_to_services(origin, &found));
+    if let Some(objection) = objection {
+        return objection;
+    }
+    let way = if found.aliases.is_empty() {
+        String::new()
+    } else {
+        format!(" by way of {}", found.aliases.iter().map(|name| cut(name)).collect::<Vec<_>>().join(", "))
+    };
+    if let Some(pinned) = case.pinned {
+        case.addresses = pinned.to_vec();
+        return Statement::silence(kept(origin, &found.addresses, pinned, &way));
+    }
+    let mut pinned: Vec<SocketAddr> = Vec::with_capacity(found.addresses.len());
+    for address in found.addresses.iter().map(|&address| SocketAddr::new(address, origin.port)) {
         if !pinned.contains(&address) {
             pinned.push(address);
         }
@@ -56,23 +72,77 @@ fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
     if pinned.is_empty() {
         return unresolved(origin, "it has no address");
     }
-    for address in &pinned {
-        if let Some(special) = addresses::objection_to(address.ip(), &case.inquiry.policy.networks) {
-            let remedy = if special.is_listable {
-                "if previews live in that network, add it to [target] networks by a reviewed change"
-            } else {
-                "give the preview an ordinary address; addresses of this kind are never loaded"
-            };
-            return Statement::veto(
-                RefusalCode::SpecialAddress,
-                format!("{} resolves to {}, a {} address", origin.host, address.ip(), special.purpose),
-                remedy,
-            );
-        }
-    }
-    let list: Vec<String> = pinned.iter().map(|address| address.ip().to_string()).collect();
+    let list = listed(pinned.iter().map(SocketAddr::ip));
     case.addresses = pinned;
-    Statement::silence(format!("{} is pinned to {}", origin.host, list.join(", ")))
+    Statement::silence(format!("{} is pinned to {list}{way}", origin.host))
+}
+
+/// A preview that leads to a production name is production under another name.
+fn object_to_names(inquiry: &Inquiry, origin: &Origin, found: &Resolution) -> Option<Statement> {
+    let targets = found.services.iter().filter_map(|service| service.target.as_ref());
+    let name = found.aliases.iter().chain(targets).find(|name| inquiry.calls_production(name))?;
+    Some(Statement::veto(
+        RefusalCode::ProductionAlias,
+        format!("DNS leads from {} to the production host {}", origin.host, cut(name)),
+        "give the preview a record of its own that does not lead to production",
+    ))
+}
+
+fn object_to_addresses(policy: &Policy, origin: &Origin, found: &Resolution) -> Option<Statement> {
+    let hints = found.services.iter().flat_map(|service| &service.hints);
+    let special = |address: &IpAddr| Some((*address, addresses::objection_to(*address, &policy.networks)?));
+    let (address, special) = found.addresses.iter().chain(hints).find_map(special)?;
+    let remedy = if special.is_listable {
+        "if previews live in that network, add it to [target] networks by a reviewed change"
+    } else {
+        "give the preview an ordinary address; addresses of this kind are never loaded"
+    };
+    Some(Statement::veto(
+        RefusalCode::SpecialAddress,
+        format!("{} resolves to {address}, a {} address", origin.host, special.purpose),
+        remedy,
+    ))
+}
+
+/// Load never goes where an HTTPS record points, but such a record shows that the host's owner serves it elsewhere.
+fn object_to_services(origin: &Origin, found: &Resolution) -> Option<Statement> {
+    let elsewhere = |service: &ServiceBinding| {
+        let target = service.target.as_ref().filter(|name| **name != origin.host);
+        let foreign = target.filter(|name| !found.aliases.contains(name));
+        if let Some(name) = foreign {
+            return Some(format!("host {}", cut(name)));
+        }
+        if let Some(port) = service.port.filter(|port| *port != origin.port) {
+            return Some(format!("port {port}"));
+        }
+        let hint = service.hints.iter().find(|hint| !found.addresses.contains(hint))?;
+        Some(format!("address {hint}, which is none of its own"))
+    };
+    let place = found.services.iter().find_map(elsewhere)?;
+    Some(Statement::veto(
+        RefusalCode::ForeignService,
+        format!("an HTTPS record of {} leads to {place}", origin.host),
+        "let the HTTPS record of the preview name the host itself, or remove it",
+    ))
+}
+
+/// During the run new addresses are no reason to stop: load stays with those that were pinned.
+fn kept(origin: &Origin, found: &[IpAddr], pinned: &[SocketAddr], way: &str) -> String {
+    let is_new = |address: &IpAddr| !pinned.iter().any(|pinned| pinned.ip() == *address);
+    let new: Vec<IpAddr> = found.iter().copied().filter(is_new).collect();
+    if new.is_empty() {
+        return format!("{} still has its pinned addresses{way}", origin.host);
+    }
+    format!(
+        "{} now has {} too{way}, which are not used: it stays pinned to {}",
+        origin.host,
+        listed(new.into_iter()),
+        listed(pinned.iter().map(SocketAddr::ip))
+    )
+}
+
+fn listed(addresses: impl Iterator<Item = IpAddr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn unresolved(origin: &Origin, why: &str) -> Statement {
@@ -86,11 +156,80 @@ fn unresolved(origin: &Origin, why: &str) -> Statement {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::io;
 
     use super::*;
     use crate::guard::layers::fixture::{self, online, veto_of};
-    use crate::guard::{FixedResolver, Inquiry, Surroundings};
+    use crate::guard::{FixedResolver, Inquiry, ResolveError, Surroundings};
+
+    fn said_of(resolution: Resolution) -> Option<RefusalCode> {
+        let resolver = FixedResolver(Ok(resolution));
+        veto_of(online(ask, &fixture::preview(), &resolver))
+    }
+
+    fn resolution() -> Resolution {
+        Resolution { addresses: vec!["76.76.21.21".parse().unwrap()], ..Resolution::default() }
+    }
+
+    fn with_service(service: ServiceBinding) -> Resolution {
+        Resolution { services: vec![service], ..resolution() }
+    }
+
+    #[test]
+    fn a_production_name_anywhere_in_the_chain_is_a_no() {
+        let led_by = |names: &[&str]| {
+            said_of(Resolution { aliases: names.iter().map(ToString::to_string).collect(), ..resolution() })
+        };
+
+        assert_eq!(led_by(&["edge.provider.test"]), None);
+        assert_eq!(led_by(&["not-www.shop.test"]), None);
+        assert_eq!(led_by(&["www.shop.test"]), Some(RefusalCode::ProductionAlias));
+        assert_eq!(led_by(&["edge.provider.test", "shop.test"]), Some(RefusalCode::ProductionAlias));
+
+        let mut inquiry = fixture::preview();
+        let fact = crate::target::ProductionFact { host: "lb.provider.test".into(), variable: "URL".into() };
+        inquiry.production_facts = vec![fact];
+        let resolver =
+            FixedResolver(Ok(Resolution { aliases: vec!["lb.provider.test".into()], ..resolution() }));
+        assert_eq!(veto_of(online(ask, &inquiry, &resolver)), Some(RefusalCode::ProductionAlias));
+    }
+
+    #[test]
+    fn the_way_to_the_address_is_told() {
+        let resolver =
+            FixedResolver(Ok(Resolution { aliases: vec!["edge.provider.test".into()], ..resolution() }));
+
+        let fact = online(ask, &fixture::preview(), &resolver).line("").fact;
+
+        assert_eq!(fact, "pr-1.preview.shop.test is pinned to 76.76.21.21 by way of edge.provider.test");
+    }
+
+    #[test]
+    fn an_https_record_may_only_speak_of_the_host_itself() {
+        let own = ServiceBinding { hints: vec!["76.76.21.21".parse().unwrap()], ..ServiceBinding::default() };
+        let named =
+            ServiceBinding { target: Some("pr-1.preview.shop.test".into()), port: Some(443), ..own.clone() };
+        assert_eq!(said_of(with_service(own.clone())), None);
+        assert_eq!(said_of(with_service(named)), None);
+
+        for (service, code) in [
+            (ServiceBinding { target: Some("cdn.test".into()), ..own.clone() }, RefusalCode::ForeignService),
+            (ServiceBinding { port: Some(8443), ..own.clone() }, RefusalCode::ForeignService),
+            (
+                ServiceBinding { hints: vec!["1.1.1.1".parse().unwrap()], ..own.clone() },
+                RefusalCode::ForeignService,
+            ),
+            (
+                ServiceBinding { hints: vec!["10.0.0.1".parse().unwrap()], ..own.clone() },
+                RefusalCode::SpecialAddress,
+            ),
+            (
+                ServiceBinding { target: Some("www.shop.test".into()), ..own.clone() },
+                RefusalCode::ProductionAlias,
+            ),
+        ] {
+            assert_eq!(said_of(with_service(service.clone())), Some(code), "{service:?}");
+        }
+    }
 
     fn answer(addresses: &[&str]) -> Option<RefusalCode> {
         veto_of(online(ask, &fixture::preview(), &FixedResolver::answering(addresses)))
@@ -125,7 +264,7 @@ mod tests {
     fn an_unknown_address_is_a_no() {
         assert_eq!(answer(&[]), Some(RefusalCode::Unresolved));
 
-        let failing = FixedResolver(Err(io::ErrorKind::TimedOut));
+        let failing = FixedResolver(Err(ResolveError::NoAnswer("too slow".into())));
         let said = online(ask, &fixture::preview(), &failing);
         assert_eq!(veto_of(said), Some(RefusalCode::Unresolved));
     }
@@ -149,22 +288,8 @@ mod tests {
     fn a_service_of_this_machine_is_never_looked_up() {
         let resolver = FixedResolver::answering(&["76.76.21.21"]);
 
-        let target = crate::guard::clear(&fixture::loopback(), &resolver).unwrap();
+        let target = crate::guard::clear(&fixture::loopback(), &fixture::outside(&resolver)).unwrap();
 
         assert_eq!(target.addresses(), ["127.0.0.1:8080".parse().unwrap()]);
-    }
-
-    #[test]
-    fn the_resolver_has_no_say_about_the_port() {
-        struct Liar;
-        impl crate::guard::Resolve for Liar {
-            fn resolve(&self, _: &str, _: u16) -> Result<Vec<SocketAddr>, io::Error> {
-                Ok(vec!["76.76.21.21:22".parse().unwrap(), "76.76.21.21:25".parse().unwrap()])
-            }
-        }
-
-        let target = crate::guard::clear(&fixture::preview(), &Liar).unwrap();
-
-        assert_eq!(target.addresses(), ["76.76.21.21:443".parse().unwrap()]);
     }
 }

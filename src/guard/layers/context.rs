@@ -2,12 +2,12 @@
 //! for. A service on this machine may be loaded by anybody who can start it.
 
 use super::Statement;
-use crate::context::{Context, Deployment, PullRequest, PullRequestEvent};
+use crate::context::{Context, Deployment, PullRequest, PullRequestEvent, PullRequestNumber};
 use crate::guard::receipt::RefusalCode;
 use crate::guard::{Case, Depth, names, production_words};
 
-const RUN_ON_PULL_REQUESTS: &str = "run on `pull_request` or `deployment_status` in GitHub Actions, or load a service on this machine \
-     with [service] or --local PORT";
+const RUN_ON_PULL_REQUESTS: &str = "run in the job of a pull request (on GitHub Actions: `pull_request` or `deployment_status`), or load a \
+     service on this machine with [service] or --local PORT";
 
 /// A live site whatever its flags say: the forge publishes pages from a lasting branch.
 const PAGES_ENVIRONMENT: &str = "github-pages";
@@ -52,12 +52,7 @@ fn ask_pull_request(pull_request: &PullRequest, depth: Depth) -> Statement {
         return objection;
     }
     match pull_request.number {
-        Some(number) => Statement::proof(format!(
-            "pull request {number} of {}, commit {}{}",
-            pull_request.repository,
-            pull_request.head_sha.short(),
-            if pull_request.is_from_fork { ", from a fork" } else { "" },
-        )),
+        Some(number) => vouched(pull_request, number),
         None => Statement::veto(
             RefusalCode::UnknownPullRequest,
             format!("no open pull request is known for commit {}", pull_request.head_sha.short()),
@@ -72,6 +67,20 @@ fn ask_pull_request(pull_request: &PullRequest, depth: Depth) -> Statement {
             },
         ),
     }
+}
+
+fn vouched(pull_request: &PullRequest, number: PullRequestNumber) -> Statement {
+    let fact = format!(
+        "pull request {number} of {}, commit {}{}",
+        pull_request.repository,
+        pull_request.head_sha.short(),
+        if pull_request.is_from_fork { ", from a fork" } else { "" },
+    );
+    if pull_request.is_vouched {
+        return Statement::proof(fact);
+    }
+    let system = &pull_request.system;
+    Statement::silence(format!("{fact}; no proof: a job of {system} can rewrite what {system} says"))
 }
 
 fn object_to_deployment(deployment: &Deployment) -> Option<Statement> {
@@ -90,7 +99,7 @@ fn object_to_deployment(deployment: &Deployment) -> Option<Statement> {
     None
 }
 
-fn object_to_environment(environment: &str) -> Option<Statement> {
+pub(in crate::guard) fn object_to_environment(environment: &str) -> Option<Statement> {
     let name = names::cut(environment);
     if let Some(word) = production_words::find(environment) {
         return Some(is_production(format!("the name of environment {name:?} holds the word {word:?}")));
@@ -100,7 +109,7 @@ fn object_to_environment(environment: &str) -> Option<Statement> {
         .then(|| is_production(format!("environment {name:?} is a live site")))
 }
 
-fn is_production(fact: String) -> Statement {
+pub(super) fn is_production(fact: String) -> Statement {
     Statement::veto(
         RefusalCode::ProductionEnvironment,
         fact,

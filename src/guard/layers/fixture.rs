@@ -1,13 +1,21 @@
 //! Inquiries that the tests of the layers begin with: pull request 1 of `acme/shop`, previews under
 //! `preview.shop.test`, production `shop.test` and `www.shop.test`.
 
+use std::net::SocketAddr;
+
 use super::Statement;
 use crate::context::{
-    CommitSha, Context, Deployment, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
+    CommitSha, Context, Deployment, Forge, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
 use crate::guard::receipt::{LayerDecision, RefusalCode};
-use crate::guard::{Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost};
-use crate::guard::{Resolve, Surroundings};
+use crate::guard::{
+    AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+    FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Resolve, ResolveError,
+    Surroundings,
+};
+use crate::guard::{
+    Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost, Review,
+};
 use crate::target::{Candidate, Source};
 
 type Ask = fn(&mut Case<'_>) -> Statement;
@@ -33,6 +41,7 @@ pub(in crate::guard) fn named(raw: &str) -> Inquiry {
             production: ["shop.test", "www.shop.test"]
                 .map(|host| ProductionHost::parse(host).unwrap())
                 .into(),
+            review: Review::Base { commit: "89abcde".into() },
             ..Policy::default()
         },
         surroundings: Surroundings::default(),
@@ -74,6 +83,9 @@ pub(in crate::guard) fn loopback() -> Inquiry {
 
 fn pull_request() -> PullRequest {
     PullRequest {
+        system: "GitHub Actions".into(),
+        is_vouched: true,
+        forge: Forge::GitHub,
         event: PullRequestEvent::PullRequest,
         action: "synchronize".into(),
         repository: Repository::parse("acme/shop").unwrap(),
@@ -82,26 +94,110 @@ fn pull_request() -> PullRequest {
         head_sha: CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
         head_branch: Some("feat/cart".into()),
         base_branch: Some("main".into()),
+        base_sha: None,
         is_from_fork: false,
         deployment: None,
+        claims: vec![],
     }
 }
 
 /// Asks one layer without the network; what earlier layers would find out is found out first.
 pub(in crate::guard) fn offline(ask: Ask, inquiry: &Inquiry) -> Statement {
-    ask_one(ask, inquiry, Depth::Offline, &FixedResolver(Err(std::io::ErrorKind::Unsupported)))
+    let resolver = FixedResolver(Err(ResolveError::NoSuchName));
+    ask_one(ask, inquiry, Depth::Offline, outside(&resolver))
 }
 
 /// Asks one layer with a resolver.
 pub(in crate::guard) fn online(ask: Ask, inquiry: &Inquiry, resolver: &dyn Resolve) -> Statement {
-    ask_one(ask, inquiry, Depth::Online, resolver)
+    online_in(ask, inquiry, outside(resolver))
 }
 
-fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, resolver: &dyn Resolve) -> Statement {
-    let mut case = Case::open(inquiry, depth, resolver);
+/// Asks one layer with everything that the world says.
+pub(in crate::guard) fn online_in(ask: Ask, inquiry: &Inquiry, outside: Outside<'_>) -> Statement {
+    ask_one(ask, inquiry, Depth::Online, outside)
+}
+
+/// A world in which the forge has the preview as a deployment, no target serves a marker, and no process can be seen.
+pub(in crate::guard) fn outside(resolver: &dyn Resolve) -> Outside<'_> {
+    Outside {
+        resolver,
+        control_plane: &PreviewIsDeployed,
+        marker: &NoMarker,
+        listeners: &Unseen,
+        marker_key: None,
+    }
+}
+
+/// What the forge says of the pull request: its preview is deployed.
+pub(in crate::guard) fn forge_facts() -> ControlPlaneFacts {
+    let head = pull_request().head_sha.as_str().to_owned();
+    ControlPlaneFacts {
+        is_open: true,
+        head_sha: head.clone(),
+        deployments: vec![DeployedFacts {
+            id: 9,
+            sha: head,
+            environments: vec!["Preview".into()],
+            production_environment: Some(false),
+            state: "success".into(),
+            creators: vec!["github-actions[bot]".into()],
+            reporters: vec!["github-actions[bot]".into()],
+            urls: vec!["https://pr-1.preview.shop.test/".into()],
+        }],
+        others: vec![],
+    }
+}
+
+struct PreviewIsDeployed;
+
+impl ControlPlane for PreviewIsDeployed {
+    fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+        Ok(forge_facts())
+    }
+}
+
+/// A forge that gives one answer.
+pub(in crate::guard) struct Deployed(pub(in crate::guard) Result<ControlPlaneFacts, ControlPlaneError>);
+
+impl ControlPlane for Deployed {
+    fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+        self.0.clone()
+    }
+}
+
+/// A forge that knows the pull request and none of its deployments.
+pub(in crate::guard) struct NoDeployments;
+
+impl ControlPlane for NoDeployments {
+    fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+        Ok(ControlPlaneFacts { deployments: vec![], ..forge_facts() })
+    }
+}
+
+/// A target that has no marker.
+pub(in crate::guard) struct NoMarker;
+
+impl AskMarker for NoMarker {
+    fn ask(&self, _: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
+        Ok(MarkerAnswer { status: 404, ..MarkerAnswer::default() })
+    }
+}
+
+/// A system that does not tell who listens.
+struct Unseen;
+
+impl FindListener for Unseen {
+    fn find(&self, _: SocketAddr) -> Option<Vec<Listener>> {
+        None
+    }
+}
+
+fn ask_one(ask: Ask, inquiry: &Inquiry, depth: Depth, outside: Outside<'_>) -> Statement {
+    let mut case = Case::open(inquiry, depth, outside);
     // Earlier layers are asked for what they find out, not for their consent.
     for layer in LAYERS.iter().take_while(|layer| !std::ptr::fn_addr_eq(layer.ask, ask)) {
-        let _ = (layer.ask)(&mut case);
+        let line = (layer.ask)(&mut case).line(layer.name);
+        case.lines.push(line);
     }
     ask(&mut case)
 }

@@ -3,11 +3,17 @@
 //! One file each. A layer may only add to what the case knows; it never changes what another layer found.
 
 pub(super) mod address;
+pub(super) mod agreement;
 pub(super) mod context;
+pub(super) mod control_plane;
+mod listener;
+mod marker;
 pub(super) mod parse;
 pub(super) mod preview;
 pub(super) mod production;
+pub(super) mod proof;
 pub(super) mod provenance;
+pub(super) mod recheck;
 pub(super) mod wire;
 
 #[cfg(test)]
@@ -26,6 +32,18 @@ pub(super) const REPORT_IT: &str = "this is a fault of cargo-loadgate: please re
 pub(super) struct Layer {
     pub(super) name: &'static str,
     pub(super) ask: fn(&mut Case<'_>) -> Statement,
+    pub(super) rhythm: Rhythm,
+}
+
+/// When a layer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rhythm {
+    /// Before load: its facts cannot change.
+    Once,
+    /// Before load, and often while it runs.
+    Often,
+    /// Before load, and now and then while it runs: whom it asks counts questions.
+    Seldom,
 }
 
 /// What a layer says.

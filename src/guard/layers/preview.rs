@@ -23,6 +23,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     match find(origin, pull_request, patterns) {
         Ok(found) => {
             case.zone = Some(found.pattern.zone());
+            case.pattern = Some(found.pattern);
             Statement::proof(found.fact)
         }
         Err(objection) => objection,
@@ -45,6 +46,9 @@ impl Binding {
         match placeholder {
             Placeholder::PullRequest => self.number.is_some_and(|number| number.to_string() == text),
             Placeholder::Branch => self.slug.as_deref() == Some(text),
+            Placeholder::BranchStart(length) => {
+                self.slug.as_deref().is_some_and(|slug| start(slug, length) == text)
+            }
             Placeholder::Hash => has_shape(placeholder, text),
         }
     }
@@ -58,11 +62,12 @@ fn find<'p>(
     let slug = slug_of(pull_request);
     let binding = Binding { number: pull_request.number, slug: slug.clone().and_then(Result::ok) };
     let on_port = || patterns.iter().filter(|pattern| pattern.port() == origin.port);
-    let bound = on_port().find(|pattern| {
-        let captures = pattern.captures(&origin.host, &|kind, text| binding.accepts(kind, text));
-        pattern.is_bound() && captures.is_some()
-    });
-    let Some(pattern) = bound else {
+    let fits = |pattern: &&'p PreviewPattern| {
+        pattern.captures(&origin.host, &|kind, text| binding.accepts(kind, text)).is_some()
+    };
+    let fitting = || on_port().filter(|pattern| pattern.has_placeholder()).filter(fits);
+    // A pattern that only previews have says more than one that production can have too.
+    let Some(pattern) = fitting().find(|pattern| !pattern.is_shared()).or_else(|| fitting().next()) else {
         return Err(explain(origin, slug, &binding, on_port()));
     };
     if let Some(foreign) = on_port().find(|pattern| is_of_another(pattern, &origin.host, &binding)) {
@@ -79,7 +84,7 @@ fn find<'p>(
 fn is_of_another(pattern: &PreviewPattern, host: &str, binding: &Binding) -> bool {
     let accepts = |kind: Placeholder, text: &str| match kind {
         Placeholder::PullRequest => has_shape(kind, text) && !binding.accepts(kind, text),
-        Placeholder::Branch | Placeholder::Hash => has_shape(kind, text),
+        Placeholder::Branch | Placeholder::BranchStart(_) | Placeholder::Hash => has_shape(kind, text),
     };
     pattern.holds(Placeholder::PullRequest) && pattern.captures(host, &accepts).is_some()
 }
@@ -91,29 +96,35 @@ fn slug_of(pull_request: &PullRequest) -> Option<Result<String, String>> {
 
 fn bound_fact(pattern: &PreviewPattern, host: &str, binding: &Binding) -> String {
     let number = binding.number.filter(|_| pattern.holds(Placeholder::PullRequest));
-    let slug = binding.slug.as_ref().filter(|_| pattern.holds(Placeholder::Branch));
+    let slug = binding.slug.as_ref().filter(|_| pattern.holds_branch());
     let by = match (number, slug) {
         (Some(number), Some(slug)) => format!("pull request {number} and branch {slug}"),
         (Some(number), None) => format!("pull request {number}"),
         (None, Some(slug)) => format!("branch {slug}"),
         (None, None) => "nothing".to_owned(),
     };
-    format!("{host} is {pattern} bound to {by}")
+    let but = if pattern.is_shared() { "; only the control plane can tell it from production" } else { "" };
+    format!("{host} is {pattern} bound to {by}{but}")
+}
+
+/// Returns the start of a slug, as platforms cut it: no label part ends with a hyphen.
+fn start(slug: &str, length: usize) -> &str {
+    slug.get(..length).unwrap_or(slug).trim_end_matches('-')
 }
 
 fn explain<'p>(
     origin: &Origin,
     slug: Option<Result<String, String>>,
     binding: &Binding,
-    mut patterns: impl Iterator<Item = &'p PreviewPattern> + Clone,
+    patterns: impl Iterator<Item = &'p PreviewPattern>,
 ) -> Statement {
     let host = &origin.host;
-    let mut bound = patterns.clone().filter(|pattern| pattern.is_bound());
-    let mut shaped = bound.clone().filter(|pattern| pattern.can_match(host));
+    let bound: Vec<&PreviewPattern> = patterns.filter(|pattern| pattern.is_bound()).collect();
+    let mut shaped = bound.iter().copied().filter(|pattern| pattern.can_match(host));
     // Branches may be named like almost anything, so that the pattern of a number is likelier to be meant.
     let numbered = shaped.clone().find(|pattern| pattern.holds(Placeholder::PullRequest));
     let meant = numbered.or_else(|| shaped.next());
-    let expected = match meant.or_else(|| bound.next()) {
+    let expected = match meant.or_else(|| bound.first().copied()) {
         Some(pattern) => {
             format!("the policy expects {}", pattern.filled(binding.number, binding.slug.as_deref()))
         }
@@ -121,15 +132,7 @@ fn explain<'p>(
             format!("no preview pattern with {{pr}} or {{branch}} names port {}, so add one", origin.port)
         }
     };
-    let shape = patterns.find(|pattern| pattern.can_match(host)).filter(|_| meant.is_none());
-    if let Some(pattern) = shape {
-        return Statement::veto(
-            RefusalCode::ShapeOnly,
-            format!("{host} has the shape of {pattern}, but nothing binds it to this pull request"),
-            format!("{expected}: production deployments can have the same shape"),
-        );
-    }
-    let needs_branch = meant.is_some_and(|pattern| pattern.holds(Placeholder::Branch));
+    let needs_branch = meant.is_some_and(PreviewPattern::holds_branch);
     if let Some(Err(flaw)) = slug.filter(|_| needs_branch) {
         return Statement::veto(
             RefusalCode::UnfitBranch,
@@ -189,10 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_that_nothing_binds_is_not_enough() {
+    fn a_shape_that_nothing_binds_is_left_to_the_control_plane() {
         let hashed = inquiry("shop-3f9c2ab1-acme.p.test", &["shop-{hash}-acme.p.test"], Some("feat/cart"));
 
-        assert_vetoes(ask, &hashed, RefusalCode::ShapeOnly);
+        let line = fixture::offline(ask, &hashed).line("L5");
+
+        assert!(line.fact.ends_with("only the control plane can tell it from production"), "{line:?}");
+    }
+
+    #[test]
+    fn a_pattern_that_only_previews_have_stands_before_a_shared_one() {
+        let patterns = ["{hash}.p.test", "{branch}.p.test"];
+        let line = fixture::offline(ask, &inquiry("featcart.p.test", &patterns, Some("featcart"))).line("L5");
+
+        assert_eq!(line.fact, "featcart.p.test is {branch}.p.test bound to branch featcart");
     }
 
     #[test]
@@ -214,9 +227,8 @@ mod tests {
         for (host, patterns, branch, code, expected) in [
             ("pr-2.p.test", &hash_first[..], "feat/cart", RefusalCode::NotAPreview, "pr-1.p.test"),
             ("pr-2.p.test", &hash_first, "main", RefusalCode::NotAPreview, "pr-1.p.test"),
-            ("othername.p.test", &hash_first, "feat/cart", RefusalCode::NotAPreview, "feat-cart.p.test"),
+            ("other-name.p.test", &hash_first, "feat/cart", RefusalCode::NotAPreview, "feat-cart.p.test"),
             ("stranger.test", &["{branch}.p.test"], "main", RefusalCode::NotAPreview, "{branch}.p.test"),
-            ("a1b2c3-x.p.test", &["{hash}-x.p.test", "{pr}.p.test"], "a", RefusalCode::ShapeOnly, "1.p.test"),
             ("pr-1.p.test", &["pr-{pr}.p.test:8443"], "a", RefusalCode::NotAPreview, "names port 443"),
         ] {
             let said = fixture::offline(ask, &inquiry(host, patterns, Some(branch))).line("L5");

@@ -27,7 +27,7 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
 }
 
 fn object_to_production(inquiry: &Inquiry, host: &str) -> Option<Statement> {
-    let is_listed = inquiry.policy.production.iter().any(|listed| listed.as_str() == host);
+    let is_listed = inquiry.policy.every_production().any(|listed| listed.as_str() == host);
     let by_variable = inquiry.production_facts.iter().find(|fact| fact.host == host);
     let fact = match (is_listed, by_variable) {
         (true, _) => format!("{host} is in the production list"),
@@ -86,7 +86,7 @@ fn outside_zone<'h>(pattern: &PreviewPattern, host: &'h str) -> Option<&'h str> 
 }
 
 fn production_hosts(inquiry: &Inquiry) -> BTreeSet<&str> {
-    let listed = inquiry.policy.production.iter().map(crate::guard::ProductionHost::as_str);
+    let listed = inquiry.policy.every_production().map(crate::guard::ProductionHost::as_str);
     listed.chain(inquiry.production_facts.iter().map(|fact| fact.host.as_str())).collect()
 }
 

@@ -55,7 +55,7 @@ fn an_answer_before_the_end_of_the_request_counts() {
             }
         });
         let mut scenario = scenario(CLOSED, 1, 200 * MS);
-        scenario.request = upload();
+        scenario.requests = upload().into();
 
         let measurement = run(address, &scenario);
 
@@ -80,7 +80,7 @@ fn a_service_that_answers_while_it_reads_is_no_deadlock() {
         }
     });
     let mut scenario = scenario(CLOSED, 1, 100 * MS);
-    scenario.request = upload();
+    scenario.requests = upload().into();
 
     assert_eq!(classes(&run(address, &scenario)), [OutcomeClass::Success]);
 }

@@ -257,7 +257,7 @@ fn a_hundred_megabytes_are_read_and_forgotten() {
 #[test]
 fn an_answer_to_head_is_complete_without_its_body() {
     let mut scenario = scenario(CLOSED, 1, 100 * MS);
-    scenario.request = Request::new(Method::Head, "/".into(), vec![], vec![]).unwrap();
+    scenario.requests = Request::new(Method::Head, "/".into(), vec![], vec![]).unwrap().into();
 
     let measurement = run(serve_always(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"), &scenario);
 
@@ -275,7 +275,7 @@ fn a_large_body_is_sent_whole() {
         }
     });
     let mut scenario = scenario(CLOSED, 1, 100 * MS);
-    scenario.request = Request::new(Method::Post, "/".into(), vec![], vec![b'b'; BODY]).unwrap();
+    scenario.requests = Request::new(Method::Post, "/".into(), vec![], vec![b'b'; BODY]).unwrap().into();
 
     assert_eq!(classes(&run(address, &scenario)), [OutcomeClass::Success]);
 }

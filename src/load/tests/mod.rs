@@ -5,6 +5,9 @@
 mod awkward;
 mod hostile;
 mod loops;
+mod mixed;
+mod polite;
+mod sources;
 mod stamps;
 mod tls;
 
@@ -20,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::{DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
-use crate::request::{Fixed, Request};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::request::{Mix, Request};
+use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
 
@@ -77,7 +80,7 @@ fn open_loop(rate: f64) -> Pacing {
 fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
-        request: Request::get("/").unwrap(),
+        requests: Request::get("/").unwrap().into(),
         profile: LoadProfile {
             pacing,
             connections: NonZeroU32::new(connections).unwrap(),
@@ -87,12 +90,13 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
             timeout: 2000 * MS,
         },
         gate: Gate {
-            metrics: vec![Quantile::P50],
+            metrics: vec![Quantile::P50.into()],
             max_regression: 0.1,
             max_error_rate: 0.01,
             budgets: vec![],
             fail_on: FailOn::default(),
             confirm_after: Duration::ZERO,
+            breaker: Breaker::OFF,
         },
     }
 }
@@ -119,7 +123,7 @@ fn drive_fixed(
     stop: &StopSignal,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Measurement, LoadError> {
-    let sources = Fixed::new(&scenario.request, &target.origin().authority());
+    let sources = Mix::new(&scenario.requests, &target.origin().authority(), 1);
     drive(target, scenario, &sources, &options(threads), stop, progress)
 }
 

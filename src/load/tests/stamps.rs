@@ -36,7 +36,7 @@ impl RequestSources for BusySources {
 fn median_service_time(pacing: Pacing) -> Duration {
     let target = local(serve_always(OK));
     let scenario = scenario(pacing, 4, 600 * MS);
-    let sources = BusySources(scenario.request.clone(), target.origin().authority());
+    let sources = BusySources(Request::get("/").unwrap(), target.origin().authority());
     let measurement = drive(&target, &scenario, &sources, &options(1), &never(), &|_| {}).unwrap();
     let service_time = measurement.merged().service_time;
     assert!(service_time.len() > 10, "{}", service_time.len());

@@ -1,0 +1,208 @@
+//! While load runs, the layers whose facts can change are asked again. What they say then can only end the load: a
+//! recheck never clears anything and never moves it to another address.
+
+use super::layers::Rhythm;
+use super::receipt::{LayerDecision, LayerLine, RefusalCode};
+use super::{Case, ClearedTarget, Depth, Inquiry, LAYERS, Outside};
+
+/// Which layers are asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recheck {
+    /// Those that ask the target and the system: DNS, the marker, the listening process.
+    Target,
+    /// Those that ask the forge, which counts questions.
+    Forge,
+}
+
+/// Why the load must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{layer} took the target back ({code}): {fact}")]
+pub struct Revocation {
+    /// The layer that did, such as `L8 proof`.
+    pub layer: &'static str,
+    /// Why, as a word for machines.
+    pub code: RefusalCode,
+    /// Why, for people.
+    pub fact: String,
+    /// Whether it only says that nobody answered: once is no reason to end the load.
+    pub is_transient: bool,
+}
+
+/// Asks again about a target that was cleared. Returns what the layers say now, or why the load must end.
+///
+/// A layer that spoke for the target when it was cleared and no longer does has taken its word back.
+pub fn recheck(
+    target: &ClearedTarget,
+    inquiry: &Inquiry,
+    outside: &Outside<'_>,
+    which: Recheck,
+) -> Result<Vec<LayerLine>, Revocation> {
+    let mut case = Case::open(inquiry, Depth::Online, *outside);
+    case.pinned = Some(target.addresses());
+    let mut said = Vec::new();
+    for layer in &LAYERS {
+        let is_asked = match layer.rhythm {
+            Rhythm::Once => true,
+            Rhythm::Often => which == Recheck::Target,
+            Rhythm::Seldom => which == Recheck::Forge,
+        };
+        if !is_asked {
+            // An unsigned marker leans on the control plane's word, which stands until it is asked again.
+            case.lines.extend(line_of(target, layer.name).cloned());
+            continue;
+        }
+        let line = (layer.ask)(&mut case).line(layer.name);
+        if let Some(revocation) = objection_of(target, &line) {
+            return Err(revocation);
+        }
+        case.lines.push(line.clone());
+        if layer.rhythm != Rhythm::Once {
+            said.push(line);
+        }
+    }
+    Ok(said)
+}
+
+fn objection_of(target: &ClearedTarget, line: &LayerLine) -> Option<Revocation> {
+    let revoked = |code: RefusalCode, fact: String| Revocation {
+        layer: line.layer,
+        code,
+        fact,
+        is_transient: code.is_transient(),
+    };
+    if line.decision == LayerDecision::Veto {
+        return Some(revoked(line.code.unwrap_or(RefusalCode::Unresolved), line.fact.clone()));
+    }
+    let was_proof = line_of(target, line.layer).is_some_and(|before| before.decision == LayerDecision::Proof);
+    (was_proof && line.decision != LayerDecision::Proof)
+        .then(|| revoked(RefusalCode::ProofLost, format!("what proved the target is gone: {}", line.fact)))
+}
+
+fn line_of<'t>(target: &'t ClearedTarget, layer: &str) -> Option<&'t LayerLine> {
+    target.evidence().layers.iter().find(|line| line.layer == layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::guard::layers::fixture::{self, NoDeployments};
+    use crate::guard::marker::signed;
+    use crate::guard::{
+        AskMarker, FixedResolver, MarkerAnswer, MarkerFailure, MarkerQuestion, Resolution, ResolveError,
+        clear,
+    };
+    use crate::secret::Secret;
+
+    const NONCE: &str = "000102030405060708090a0b0c0d0e0f";
+
+    /// A preview that the test can change.
+    struct Preview(RefCell<Result<MarkerAnswer, MarkerFailure>>);
+
+    impl AskMarker for Preview {
+        fn ask(&self, question: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
+            assert_eq!(
+                question.addresses,
+                ["76.76.21.21:443".parse().unwrap()],
+                "only pinned addresses are asked"
+            );
+            self.0.borrow().clone()
+        }
+    }
+
+    fn marker_of(environment: &str) -> MarkerAnswer {
+        let fields = serde_json::json!({"environment": environment, "host": "pr-1.preview.shop.test"});
+        MarkerAnswer {
+            nonce: NONCE.into(),
+            status: 200,
+            content_type: Some("application/json".into()),
+            body: Some(signed(NONCE, "shared", &fields)),
+            ..MarkerAnswer::default()
+        }
+    }
+
+    /// Clears a preview that proves itself, lets it change, and asks again.
+    fn after(
+        resolution: Result<Resolution, ResolveError>,
+        marker: Result<MarkerAnswer, MarkerFailure>,
+    ) -> Result<Vec<LayerLine>, Revocation> {
+        let key = Secret::new("shared".into());
+        let preview = Preview(RefCell::new(Ok(marker_of("preview"))));
+        let before = FixedResolver::answering(&["76.76.21.21"]);
+        let world =
+            |resolver| Outside { marker: &preview, marker_key: Some(&key), ..fixture::outside(resolver) };
+        let target = clear(&fixture::preview(), &world(&before)).unwrap();
+        *preview.0.borrow_mut() = marker;
+
+        recheck(&target, &fixture::preview(), &world(&FixedResolver(resolution)), Recheck::Target)
+    }
+
+    fn found(addresses: &[&str]) -> Resolution {
+        FixedResolver::answering(addresses).0.unwrap()
+    }
+
+    #[test]
+    fn what_stays_the_same_may_be_loaded_on() {
+        let lines = after(Ok(found(&["76.76.21.21"])), Ok(marker_of("preview"))).unwrap();
+
+        let asked: Vec<_> = lines.iter().map(|line| line.layer).collect();
+        assert_eq!(asked, ["L7 address", "L8 proof"]);
+    }
+
+    #[test]
+    fn new_addresses_are_told_and_not_used() {
+        let lines = after(Ok(found(&["1.1.1.1"])), Ok(marker_of("preview"))).unwrap();
+
+        assert!(
+            lines[0].fact.contains("1.1.1.1") && lines[0].fact.contains("stays pinned"),
+            "{}",
+            lines[0].fact
+        );
+    }
+
+    #[test]
+    fn facts_end_the_load_at_once() {
+        let same = || Ok(found(&["76.76.21.21"]));
+        let to_production = Resolution { aliases: vec!["www.shop.test".into()], ..found(&["76.76.21.21"]) };
+        let redirect = MarkerAnswer {
+            status: 302,
+            location: Some("https://www.shop.test/".into()),
+            ..MarkerAnswer::default()
+        };
+        let gone = MarkerAnswer { status: 404, ..MarkerAnswer::default() };
+        for (resolution, marker, code) in [
+            (Ok(to_production), Ok(marker_of("preview")), RefusalCode::ProductionAlias),
+            (Ok(found(&["169.254.169.254"])), Ok(marker_of("preview")), RefusalCode::SpecialAddress),
+            (same(), Ok(marker_of("production")), RefusalCode::MarkerProduction),
+            (same(), Ok(redirect), RefusalCode::MarkerProduction),
+            (same(), Ok(gone), RefusalCode::ProofLost),
+            (same(), Err(MarkerFailure::Certificate("another issuer".into())), RefusalCode::Certificate),
+        ] {
+            let revocation = after(resolution, marker).unwrap_err();
+            assert_eq!((revocation.code, revocation.is_transient), (code, false), "{revocation}");
+        }
+    }
+
+    #[test]
+    fn silence_is_told_apart_from_facts() {
+        let slow = Err(MarkerFailure::NoAnswer("too slow".into()));
+        let unresolved = after(Err(ResolveError::NoAnswer("too slow".into())), Ok(marker_of("preview")));
+
+        assert!(after(Ok(found(&["76.76.21.21"])), slow).unwrap_err().is_transient);
+        assert!(unresolved.unwrap_err().is_transient);
+    }
+
+    #[test]
+    fn a_deployment_that_is_gone_ends_the_load() {
+        let resolver = FixedResolver::answering(&["76.76.21.21"]);
+        let world = fixture::outside(&resolver);
+        let target = clear(&fixture::preview(), &world).unwrap();
+        assert!(recheck(&target, &fixture::preview(), &world, Recheck::Forge).is_ok());
+
+        let gone = Outside { control_plane: &NoDeployments, ..world };
+        let revocation = recheck(&target, &fixture::preview(), &gone, Recheck::Forge).unwrap_err();
+
+        assert_eq!(revocation.code, RefusalCode::ProofLost, "{revocation}");
+    }
+}
