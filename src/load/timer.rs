@@ -24,6 +24,9 @@ const LENGTHENING: Duration = Duration::from_micros(5);
 /// How much one that was not shortens it: at rest one wake-up in twenty is later than the lead.
 const SHORTENING: Duration = Duration::from_nanos(LENGTHENING.as_nanos() as u64 / 19);
 
+/// A wake-up this late waited for its processor, not for the processor's waking.
+const CROWDED: Duration = Duration::from_millis(1);
+
 /// The share of a wait that may be spun through, as a divisor: the service may need the processor, too.
 const LARGEST_SPIN_DIVISOR: u32 = 4;
 
@@ -46,9 +49,13 @@ impl Lead {
         self.0.unwrap_or_default().min(wait / LARGEST_SPIN_DIVISOR)
     }
 
-    /// Takes note of how late a wake-up came.
+    /// Takes note of how late a wake-up came. One that had to wait for others ends the spinning: a busy processor has
+    /// no time for it, and the lead must be learnt anew.
     fn learn(self, lateness: Duration) -> Self {
         Self(self.0.map(|lead| {
+            if lateness > CROWDED {
+                return Duration::ZERO;
+            }
             if lateness > lead {
                 (lead + LENGTHENING).min(LONGEST_LEAD)
             } else {
@@ -263,7 +270,7 @@ mod tests {
     fn a_lead_is_bounded_whatever_it_learns_and_takes_a_quarter_of_a_wait_at_most() {
         let mut lead = Lead(Some(FIRST_LEAD));
         for _ in 0..1_000 {
-            lead = lead.learn(Duration::from_secs(1));
+            lead = lead.learn(US * 900);
         }
 
         assert_eq!(lead.within(Duration::from_secs(1)), LONGEST_LEAD);
@@ -272,6 +279,14 @@ mod tests {
             lead = lead.learn(Duration::ZERO);
         }
         assert_eq!(lead.within(Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wake_up_that_waited_for_a_busy_processor_ends_the_spinning() {
+        let lead = Lead(Some(LONGEST_LEAD)).learn(US * 1_001);
+
+        assert_eq!(lead.within(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(lead.learn(US * 60).within(Duration::from_secs(1)), LENGTHENING);
     }
 
     #[test]
