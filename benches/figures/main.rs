@@ -65,11 +65,12 @@ pub(crate) struct Options {
 type Row = fn(&Options) -> Outcome<Vec<Line>>;
 
 /// All parts of the table, each with the name that selects it.
-const ROWS: [(&str, Row); 11] = [
+const ROWS: [(&str, Row); 12] = [
     ("http1", cost::http1),
     ("https1", cost::https1),
     ("http2", cost::http2),
     ("log-normal", fidelity::log_normal),
+    ("neighbour", fidelity::neighbour),
     ("stall", fidelity::stall),
     ("send-lag", fidelity::send_lag),
     ("memory", scale::memory),
@@ -85,6 +86,10 @@ fn main() -> Outcome<()> {
         && first == site::TRUTH_SERVER
     {
         return site::serve_truth(plan);
+    }
+    if arguments.first().is_some_and(|first| first == site::NEIGHBOUR) {
+        site::keep_busy();
+        return Ok(());
     }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let options = Options { pairs: if is_quick { 1 } else { PAIRS }, is_quick };

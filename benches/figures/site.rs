@@ -24,6 +24,9 @@ const PREVIEW_ADDRESS: &str = "10.77.0.10";
 /// The argument that makes this program a truth server.
 pub(crate) const TRUTH_SERVER: &str = "--truth-server";
 
+/// The argument that makes this program a busy neighbour.
+pub(crate) const NEIGHBOUR: &str = "--neighbour";
+
 /// Where load goes and how ours is told so.
 pub(crate) struct Site {
     /// What peers are given.
@@ -221,6 +224,45 @@ impl Drop for TruthServer {
     }
 }
 
+/// A program that keeps the clients' processor busy until it is dropped.
+pub(crate) struct Neighbour(Child);
+
+impl Neighbour {
+    /// Starts it.
+    pub(crate) fn start() -> Outcome<Self> {
+        let program = std::env::current_exe()?;
+        let mut command = pinned(Processor::Clients, None, &program.display().to_string());
+        // Without its input it would never end if this program were killed.
+        Ok(Self(command.arg(NEIGHBOUR).stdin(Stdio::piped()).spawn()?))
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Is the neighbour: keeps a processor busy until its input ends.
+pub(crate) fn keep_busy() {
+    let is_over = end_of_input();
+    while !is_over.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Returns a flag that is raised when the standard input ends.
+fn end_of_input() -> Arc<AtomicBool> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_over);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        flag.store(true, Ordering::Relaxed);
+    });
+    is_over
+}
+
 /// Is the truth server: prints its port, serves until its input ends, prints the true service times.
 #[expect(clippy::print_stdout, reason = "the other process reads it")]
 pub(crate) fn serve_truth(plan: &str) -> Outcome<()> {
@@ -235,12 +277,7 @@ pub(crate) fn serve_truth(plan: &str) -> Outcome<()> {
     };
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("{}", listener.local_addr()?.port());
-    let is_over = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&is_over);
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        flag.store(true, Ordering::Relaxed);
-    });
+    let is_over = end_of_input();
     let taken = serve(listener, plan, || is_over.load(Ordering::Relaxed))?;
     let lines: String = taken.iter().map(|time| format!("{:.3}\n", time.as_secs_f64() * 1e6)).collect();
     print!("{lines}");
