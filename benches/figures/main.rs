@@ -9,6 +9,9 @@
 mod clients;
 mod cost;
 mod fidelity;
+#[path = "../../tests/end_to_end/name_server.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
+mod name_server;
 #[path = "../../tests/end_to_end/namespace.rs"]
 #[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
 mod namespace;
