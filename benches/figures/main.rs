@@ -106,7 +106,7 @@ fn main() -> Outcome<()> {
         // One part that cannot be measured must not take the others with it.
         match row(&options) {
             Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
-            Err(failure) => println!("| {name} | | | failed: {failure} | |"),
+            Err(failure) => println!("| {name} | | | failed: {} | |", failure.to_string().replace('\n', " ")),
         }
     }
     Ok(())

@@ -16,8 +16,16 @@ mod load {
     pub(crate) mod codec;
     pub(crate) mod witness;
 }
-#[path = "../../src/request/mod.rs"]
-mod request;
+#[path = "../../src/request"]
+mod request {
+    mod source;
+
+    pub(crate) use self::source::{Headers, Interest, MAX_SEEN_BODY_BYTES};
+
+    /// Stands for what is sent, of which the parser knows nothing.
+    #[derive(Clone, Default)]
+    pub(crate) struct Wire;
+}
 
 /// What one answer was taken for.
 #[derive(Debug, PartialEq)]

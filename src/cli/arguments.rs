@@ -40,6 +40,8 @@ pub(super) enum Command {
     Demo(DemoArguments),
     /// Show how the target was derived and what each guard layer says; sends no load
     Target(TargetArguments),
+    /// Check the set-up and say what to mend; sends no load
+    Doctor(DoctorArguments),
     /// List, show, promote or prune stored measurements
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -130,6 +132,18 @@ pub(super) struct RunArguments {
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub(super) threads: Option<NonZeroUsize>,
 
+    /// Script in wrk's Lua that makes the requests
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) script: Option<PathBuf>,
+
+    /// Value of a parameter that [[script.param]] declares; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) param: Vec<String>,
+
+    /// Words for the script's init(args)
+    #[arg(last = true, value_name = "WORD")]
+    pub(super) script_arguments: Vec<String>,
+
     /// Header to send with every request, "Name: value"; may be given more than once
     #[arg(short = 'H', long, value_name = "HEADER")]
     pub(super) header: Vec<String>,
@@ -201,6 +215,24 @@ pub(super) struct TargetArguments {
     pub(super) offline: bool,
 
     /// Print the receipt as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    pub(super) project: ProjectArguments,
+
+    /// Ask each production host of the policy for its marker: one GET each, which production should not answer
+    #[arg(long)]
+    pub(super) ask_production: bool,
+
+    /// Print the findings as JSON
     #[arg(long)]
     pub(super) json: bool,
 

@@ -101,6 +101,14 @@ impl Console {
         self.labelled("help", AnsiColor::Cyan.on_default().bold(), text);
     }
 
+    /// Asks something and stays on the line, for the answer.
+    pub(super) fn question(&self, text: &str) {
+        let style = AnsiColor::Cyan.on_default().bold();
+        let asked = format!("{style}{}{style:#}: ", harmless(text));
+        let mut stderr = anstream::stderr();
+        let _ = write!(stderr, "{}", self.redactor.redact(&asked)).and_then(|()| stderr.flush());
+    }
+
     /// Says a chosen default, in verbose mode.
     pub(super) fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {

@@ -20,7 +20,7 @@ use crate::config;
 use crate::context::Context;
 use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry};
-use crate::load::StopSignal;
+use crate::load::{Ceilings, StopSignal};
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
@@ -140,8 +140,10 @@ impl<'a> Stage<'a> {
             commit: None,
             records,
             threads: config::DEFAULT_THREADS,
+            ceilings: Ceilings::default(),
             stop: &self.stop,
             display: &self.display,
+            out: &self.out,
         }
     }
 

@@ -1,8 +1,16 @@
-//! The guard's receipt as the table that people paste into an issue: where the target came from, each layer, each fact.
+//! The guard's receipt as a table that people paste into an issue: where the target came from, each layer, each fact.
 
 use crate::guard::{LayerDecision, Receipt, ReceiptDecision};
 
-/// Returns the receipt as the table that people paste into an issue.
+/// Returns the page that people paste into an issue: the receipt, what a run would send, and a fence around both that
+/// keeps what outside texts hold from being markup, a mention or a reference there.
+pub(super) fn page(receipt: &Receipt, forecast: &str) -> String {
+    let version = concat!("cargo loadgate ", env!("CARGO_PKG_VERSION"), ", target");
+    let load = wrapped(&format!("{:<LABEL_WIDTH$}", "would send"), forecast);
+    format!("```text\n{version}\n\n{load}{}\n```", explanation(receipt))
+}
+
+/// Returns the receipt as a table.
 pub(super) fn explanation(receipt: &Receipt) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
@@ -82,6 +90,20 @@ fn wrapped(label: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_from_outside_ends_the_pages_fence() {
+        let outside = "``` ".repeat(60);
+        let receipt = Receipt { candidate: Some(outside.clone()), ..crate::guard::foresee_service() };
+
+        let page = page(&receipt, &outside);
+
+        let fences: Vec<usize> =
+            page.lines().enumerate().filter(|(_, line)| line.starts_with("```")).map(|(at, _)| at).collect();
+        assert_eq!(fences, [0, page.lines().count() - 1], "{page}");
+        let is_inside = |line: &&str| line.trim_start().starts_with("```") && line.starts_with("    ");
+        assert!(page.lines().filter(is_inside).count() > 0, "a test shows what would end a fence: {page}");
+    }
 
     #[test]
     fn long_facts_are_broken_at_words() {

@@ -4,19 +4,24 @@
 
 mod arguments;
 mod artefacts;
+mod base;
 mod baseline;
+mod confirmation;
 mod console;
 mod demo;
 mod demo_service;
+mod doctor;
 mod explanation;
 mod failure;
 mod gate;
 mod git;
+mod joining;
 mod overrides;
 mod progress;
 mod publishing;
 mod remember;
 mod run;
+mod scripted;
 mod session;
 mod signals;
 mod subject;
@@ -61,6 +66,7 @@ fn run(line: &CommandLine) -> Result<Exit, Failure> {
         Some(Command::Run(arguments)) => run::run(&session, arguments),
         Some(Command::Demo(arguments)) => demo::demo(&session, arguments),
         Some(Command::Target(arguments)) => target::target(&session, arguments),
+        Some(Command::Doctor(arguments)) => doctor::doctor(&session, arguments),
         Some(Command::Baseline(command)) => baseline::baseline(&session, command),
         Some(Command::DemoService { slower }) => demo_service::serve(&session, slower.as_deref()),
         Some(Command::Completions { shell }) => {
@@ -78,6 +84,7 @@ fn output_of(line: &CommandLine) -> &OutputArguments {
         Some(Command::Run(arguments)) => &arguments.output,
         Some(Command::Demo(arguments)) => &arguments.output,
         Some(Command::Target(arguments)) => &arguments.output,
+        Some(Command::Doctor(arguments)) => &arguments.output,
         Some(Command::Baseline(command)) => &command.store().output,
         Some(Command::DemoService { .. } | Command::Completions { .. }) | None => &line.run.output,
     }

@@ -7,6 +7,7 @@ use super::artefacts::Artefacts;
 use super::failure::chain;
 use super::session::Session;
 use super::subject::Subject;
+use crate::context::Forge;
 use crate::publish::{self, CommentPlace};
 use crate::report::Report;
 use crate::verdict::Verdict;
@@ -39,7 +40,7 @@ pub(super) fn publish(
 
 fn comment(session: &Session, id: &str, subject: &Subject, written: &Artefacts) {
     let Some(pull_request) = subject.reading.context.pull_request() else { return };
-    let Some(number) = pull_request.number else { return };
+    let Some(number) = pull_request.number.filter(|_| pull_request.forge == Forge::GitHub) else { return };
     let Some(token) = session.forge_token() else {
         session.console.warning("no comment was posted: there is no GITHUB_TOKEN in the environment");
         return;

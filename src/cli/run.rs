@@ -9,11 +9,12 @@ use super::progress::Display;
 use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
-use super::{overrides, remember};
+use super::{overrides, remember, scripted};
 use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::evidence::Watch;
+use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
@@ -21,13 +22,14 @@ use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
-    let settings = configure(session, arguments)?;
-    let mut subject = Subject::choose(session, &settings)?;
+    let mut settings = configure(session, arguments)?;
+    let mut subject = Subject::choose(session, &mut settings, Depth::Online)?;
     let scenarios = subject.permitted_scenarios(&settings)?;
     // Before any load: a run whose reports have no place would be measured for nothing.
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
     let cleared = subject.clear(session)?;
+    subject.confirm(session, &cleared, &scenarios)?;
     let (machine, target_kind) = (Machine::read(), subject.kind(&settings));
     let fingerprint = |scenario| Fingerprint::of(scenario, &machine, &target_kind);
     let recalled = remember::recall(&settings, &scenarios.iter().map(fingerprint).collect::<Vec<_>>())?;
@@ -43,8 +45,10 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         commit: subject.commit(session),
         records: &recalled.records,
         threads: settings.threads,
+        ceilings: subject.ceilings(&settings),
         stop: &stop,
         display: &display,
+        out: &settings.out,
     };
     let watch = subject.watch(session, &cleared, &stop)?;
     let mut judged = Vec::new();
@@ -71,8 +75,9 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
-    let settings =
-        config::load(&session.current_directory, &overrides::of_run(arguments)).map_err(Failure::problems)?;
+    let overrides = overrides::of_run(arguments, &session.current_directory);
+    let mut settings = config::load(&session.current_directory, &overrides).map_err(Failure::problems)?;
+    scripted::complete(session, &mut settings);
     for note in &settings.notes {
         session.console.status("Assuming", note);
     }

@@ -5,16 +5,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::confirmation;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
+use super::{base, joining};
 use crate::ci::{self, Reading};
-use crate::config::{NoService, ServiceChoice, Settings};
-use crate::context::{CommitSha, Context, JoinedPullRequest};
+use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
+use crate::context::{CommitSha, Context};
 use crate::evidence::{AskWorld, Revoke, Rounds, Watch};
-use crate::guard::{self, ClearedTarget, Inquiry, Refusal};
-use crate::load::StopSignal;
-use crate::publish;
+use crate::guard::{self, ClearedTarget, Depth, Inquiry, Refusal};
+use crate::load::{Ceilings, StopSignal};
 use crate::redact::harmless;
 use crate::scenario::Scenario;
 use crate::service::{self, BuildOutput, RunningService, ServiceError};
@@ -42,10 +43,17 @@ enum Kind {
 }
 
 impl Subject {
-    /// Chooses what the run is about.
-    pub(super) fn choose(session: &Session, settings: &Settings) -> Result<Self, Failure> {
-        let reading =
+    /// Chooses what the run is about, under the policy of the base branch.
+    ///
+    /// Offline neither the pull request of a deployment nor a base branch that is not checked out is looked for.
+    pub(super) fn choose(session: &Session, settings: &mut Settings, depth: Depth) -> Result<Self, Failure> {
+        let mut reading =
             ci::read(&session.environment).map_err(|error| Failure::usage(chain(&error), error.help()))?;
+        if depth == Depth::Online && settings.local.is_none() && !reading.candidates.is_empty() {
+            joining::find_pull_request(session, &mut reading);
+        }
+        // The policy may point to files that live as long as this.
+        let base = base::obey(session, settings, &mut reading, depth)?;
         let kind = match (settings.local, reading.candidates.is_empty(), &settings.service) {
             (Some(port), ..) => Kind::Local(port),
             (None, false, _) => Kind::Preview,
@@ -61,6 +69,9 @@ impl Subject {
             Kind::Service(_) | Kind::Local(_) => settings.target.to_policy(),
         }
         .map_err(Failure::problems)?;
+        let policy = guard::Policy { review: base.review, ..policy };
+        // The policy has read the files it names.
+        drop(base.files);
         let candidates = match kind {
             Kind::Preview => reading.candidates.clone(),
             Kind::Service(_) => Vec::new(),
@@ -81,13 +92,10 @@ impl Subject {
         matches!(self.kind, Kind::Service(_))
     }
 
-    /// Makes the target ready to be asked: starts the service, or finds the pull request of a deployment.
+    /// Makes the target ready to be asked: starts the service, or finds who listens.
     pub(super) fn prepare(&mut self, session: &Session) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Preview => {
-                self.find_pull_request(session);
-                Ok(())
-            }
+            Kind::Preview => Ok(()),
             Kind::Local(port) => {
                 let listener = service::check_loopback_listener(*port).map_err(|error| incomplete(&error))?;
                 self.candidates = vec![Candidate::on_loopback(Source::Local, listener)];
@@ -116,50 +124,6 @@ impl Subject {
         Ok(())
     }
 
-    /// A `deployment_status` payload does not name its pull request; the forge knows it by the deployed commit.
-    ///
-    /// The guard refuses a deployment without a pull request, so what fails here is only said.
-    pub(super) fn find_pull_request(&mut self, session: &Session) {
-        let Some(pull_request) = self.reading.context.pull_request() else { return };
-        if pull_request.number.is_some() {
-            return;
-        }
-        let Some(token) = session.forge_token() else {
-            session.console.warning(
-                "there is no GITHUB_TOKEN in the environment to find the deployment's pull request with",
-            );
-            return;
-        };
-        let api_url = session.api_url();
-        let (repository, head) = (&pull_request.repository, &pull_request.head_sha);
-        match publish::pull_requests_of(api_url, &token, repository, head, &session.cancel) {
-            Ok(found) => {
-                let mut open = found.into_iter().filter(|one| one.is_open);
-                match (open.next(), open.next()) {
-                    (Some(only), None) => {
-                        let context = std::mem::replace(&mut self.reading.context, Context::Desk);
-                        self.reading.context = context.joined_to(JoinedPullRequest {
-                            number: only.number,
-                            head_branch: only.head_branch,
-                            base_branch: only.base_branch,
-                            is_from_fork: only.is_from_fork,
-                        });
-                    }
-                    (None, _) => session.console.warning("no open pull request has the deployed commit"),
-                    (Some(_), Some(_)) => {
-                        session.console.warning("several open pull requests have the deployed commit");
-                    }
-                }
-            }
-            Err(error) => {
-                session
-                    .console
-                    .warning(&format!("cannot find the deployment's pull request: {}", chain(&error)));
-                session.console.help(&error.help());
-            }
-        }
-    }
-
     /// Asks the guard; only its yes can be loaded.
     pub(super) fn clear(&self, session: &Session) -> Result<ClearedTarget, Failure> {
         let cleared = guard::clear(&self.inquiry(session), &session.world().outside())
@@ -167,6 +131,26 @@ impl Subject {
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
         session.console.detail(&explanation(cleared.evidence()));
         Ok(cleared)
+    }
+
+    /// Lets a person at a desk confirm a run that goes beyond what anybody may send; a service that this run started
+    /// is proven to be its own.
+    pub(super) fn confirm(
+        &self,
+        session: &Session,
+        cleared: &ClearedTarget,
+        scenarios: &[Scenario],
+    ) -> Result<(), Failure> {
+        let forecast = Forecast::of(scenarios, None);
+        let is_beyond = match self.kind {
+            Kind::Service(_) => false,
+            Kind::Local(_) => forecast.is_long(),
+            Kind::Preview => forecast.is_heavy(),
+        };
+        if !is_beyond || !matches!(self.reading.context, Context::Desk) {
+            return Ok(());
+        }
+        confirmation::confirm(session, &cleared.origin().authority(), &forecast)
     }
 
     /// Begins to watch the cleared target, so that the load ends when the guard takes its yes back.
@@ -205,12 +189,21 @@ impl Subject {
         }
     }
 
-    /// Returns the scenarios, refusing those that a remote preview's limits do not permit.
+    /// Returns the scenarios, refusing those that the limits do not permit; on this machine only time is bounded.
     pub(super) fn permitted_scenarios(&self, settings: &Settings) -> Result<Vec<Scenario>, Failure> {
         if self.is_local() {
-            return Ok(settings.scenarios.clone());
+            let problems = config::check_time(settings);
+            return problems.or_ok(settings.scenarios.clone()).map_err(Failure::problems);
         }
         Ok(settings.clone().within_limits().map_err(Failure::problems)?.scenarios)
+    }
+
+    /// Returns what the run may send and receive in all; on this machine only time and memory are bounded.
+    pub(super) fn ceilings(&self, settings: &Settings) -> Ceilings {
+        if self.is_local() {
+            return Ceilings::default();
+        }
+        Ceilings::new(settings.limits.requests, settings.limits.bytes)
     }
 
     /// Returns the kind of target, as fingerprints have it.

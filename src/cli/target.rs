@@ -1,20 +1,21 @@
 //! `target`: shows how the target was derived and what each guard layer says. Sends no load.
 
 use super::arguments::TargetArguments;
-use super::explanation::explanation;
+use super::explanation::page;
 use super::failure::Failure;
 use super::overrides;
 use super::session::Session;
 use super::subject::Subject;
-use crate::config::{self, Overrides};
+use crate::config::{self, Forecast, Overrides, Settings};
 use crate::guard::{self, Depth, Receipt, ReceiptDecision};
 use crate::verdict::Exit;
 
 /// Explains the target and returns whether it would be loaded.
 pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<Exit, Failure> {
     let typed = Overrides { local: arguments.local, ..overrides::of_project(&arguments.project) };
-    let settings = config::load(&session.current_directory, &typed).map_err(Failure::problems)?;
-    let mut subject = Subject::choose(session, &settings)?;
+    let mut settings = config::load(&session.current_directory, &typed).map_err(Failure::problems)?;
+    let depth = if arguments.offline { Depth::Offline } else { Depth::Online };
+    let subject = Subject::choose(session, &mut settings, depth)?;
     for warning in &subject.reading.warnings {
         session.console.warning(warning);
     }
@@ -29,20 +30,27 @@ pub(super) fn target(session: &Session, arguments: &TargetArguments) -> Result<E
         );
         return Ok(Exit::Passed);
     }
-    let depth = if arguments.offline { Depth::Offline } else { Depth::Online };
-    if depth == Depth::Online {
-        subject.find_pull_request(session);
-    }
     let receipt = guard::examine(&subject.inquiry(session), depth, &session.world().outside());
     if arguments.json {
         print_json(session, &receipt)?;
     } else {
-        session.console.result(&explanation(&receipt));
+        session.console.result(&page(&receipt, &would_send(&subject, &settings)));
     }
     Ok(match receipt.decision {
         ReceiptDecision::Refused => Exit::Refused,
         ReceiptDecision::Allowed | ReceiptDecision::AllowedSoFar => Exit::Passed,
     })
+}
+
+/// Says what `run` would send, or why it would not.
+fn would_send(subject: &Subject, settings: &Settings) -> String {
+    match subject.permitted_scenarios(settings) {
+        Ok(scenarios) => Forecast::of(&scenarios, None).to_string(),
+        Err(failure) => {
+            let why = failure.told.first().map_or("", |told| told.message.as_str());
+            format!("nothing: {why}")
+        }
+    }
 }
 
 fn print_json(session: &Session, receipt: &Receipt) -> Result<(), Failure> {

@@ -3,15 +3,20 @@
 //! It decides what the user wants, not what is allowed: `guard` judges targets, [`check_limits`] the amount of load.
 //! `find` finds the file, `file_v1` knows its keys, `scenarios` fills in defaults and flags, `cargo` asks cargo.
 
+mod base;
 mod cargo;
 mod feed;
 mod file_v1;
 mod find;
+mod forecast;
 mod limits;
 mod policy;
 mod problem;
+mod production;
+mod profiles;
 mod requests;
 mod scenarios;
+mod scripts;
 mod section;
 mod settings;
 mod value;
@@ -22,14 +27,18 @@ use std::path::{Path, PathBuf};
 use crate::scenario::Scenario;
 use crate::target::ServicePlan;
 
+pub use base::{BaseError, ReadBase, ReviewedPolicy, read_base};
 pub use cargo::NoService;
-pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, TargetTable};
+pub use file_v1::{MAX_CONNECTIONS, MAX_THREADS, PlatformTable, ProductionFile, TargetTable};
 pub use find::{ConfigSource, FILE_NAME};
-pub use limits::{Limits, check_limits};
+pub use forecast::Forecast;
+pub use limits::{Limits, check_limits, check_time};
 pub use problem::{Located, Place, Problem, Problems};
+pub use production::production_hosts;
 pub use settings::{BaselineSettings, Overrides, ServiceChoice, Settings};
-pub use value::{parse_duration, parse_rate};
+pub use value::{parse_bytes, parse_duration, parse_rate};
 
+use base::Sections;
 use file_v1::{FileV1, ServiceDraft};
 use find::Found;
 
@@ -49,7 +58,7 @@ const DEFAULT_BASELINES: &str = "baselines";
 pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Problems> {
     let start = start_dir(current_dir, overrides)?;
     let (found, metadata) = find_for_package(&start, overrides)?;
-    let (file, mut problems) = read_file(current_dir, &found)?;
+    let (file, sections, mut problems) = read_file(current_dir, &found)?;
     let limits = Limits::from_draft(&file.limits);
     let out = match (&overrides.out, &file.out) {
         (Some(flag), _) => current_dir.join(flag),
@@ -86,6 +95,7 @@ pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Probl
         out,
         threads: overrides.threads.or(threads).unwrap_or(DEFAULT_THREADS),
         notes,
+        sections,
         root: found.root,
     })
 }
@@ -106,31 +116,6 @@ pub fn built_in(text: &str) -> Result<Vec<Scenario>, Problems> {
             Err(problems)
         }
     }
-}
-
-/// The part of a configuration that a pull request must not decide for itself.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ReviewedPolicy {
-    /// What `[target]` says.
-    pub target: TargetTable,
-    /// What `[limits]` says.
-    pub limits: Limits,
-}
-
-/// Reads `[target]` and `[limits]` from another version of the configuration, such as the merge base's.
-///
-/// Problems in other sections are not heard: a pull request must be able to mend them. Paths of `roots` stay as
-/// they are written.
-pub fn read_policy(source: &ConfigSource, text: &str) -> Result<ReviewedPolicy, Problems> {
-    let Some(path) = source.path() else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let document = file_v1::parse_toml(path, text)?;
-    let Some(table) = config_table(document.as_table(), source) else {
-        return Ok(ReviewedPolicy::default());
-    };
-    let (target, limits, problems) = file_v1::read_policy(path, text, table);
-    problems.or_ok(ReviewedPolicy { target, limits: Limits::from_draft(&limits) })
 }
 
 fn start_dir(current_dir: &Path, overrides: &Overrides) -> Result<PathBuf, Problem> {
@@ -176,14 +161,17 @@ fn config_table<'t>(
     }
 }
 
-fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Problems), Problems> {
+fn read_file(current_dir: &Path, found: &Found) -> Result<(FileV1, Sections, Problems), Problems> {
     let Some(path) = found.source.path() else {
-        return Ok((FileV1::default(), Problems::default()));
+        return Ok((FileV1::default(), Sections::default(), Problems::default()));
     };
     let shown = path.strip_prefix(current_dir).unwrap_or(path);
     let document = file_v1::parse_toml(shown, &found.text)?;
     match config_table(document.as_table(), &found.source) {
-        Some(table) => Ok(file_v1::read(shown, &found.text, table)),
+        Some(table) => {
+            let (file, problems) = file_v1::read(shown, &found.text, table);
+            Ok((file, base::sections_of(table), problems))
+        }
         None => Err(Problem::nowhere(format!("{} is not a table", found.source), "make it a table").into()),
     }
 }
@@ -250,6 +238,9 @@ fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
     for path in &mut target.roots {
         path.value = root.join(&path.value);
     }
+    for file in &mut target.production_files {
+        file.value.from = root.join(&file.value.from);
+    }
     target
 }
 
@@ -284,7 +275,8 @@ mod tests {
         let [scenario] = settings.scenarios.as_slice() else { panic!("one scenario") };
         let profile = &scenario.profile;
         assert_eq!((scenario.name.as_str(), scenario.requests.summary().as_str()), ("root", "GET /"));
-        assert_eq!((profile.pacing, profile.connections.get()), (Pacing::ClosedLoop { ceiling: None }, 10));
+        assert_eq!((&profile.pacing, profile.connections.get()), (&Pacing::CLOSED, 10));
+        assert_eq!((profile.ramp.as_secs(), profile.lead_in().as_secs()), (2, 5));
         assert_eq!((profile.duration.as_secs(), profile.warm_up.as_secs(), profile.rounds.get()), (30, 5, 5));
         assert!(scenario.gate.metrics == [Quantile::P50, Quantile::P99]);
         assert_eq!((scenario.gate.max_regression, scenario.gate.max_error_rate), (0.10, 0.01));
@@ -322,11 +314,65 @@ mod tests {
         let settings = load_with(config, &Overrides::default()).unwrap();
 
         let profiles: Vec<_> =
-            settings.scenarios.iter().map(|s| (s.profile.pacing, s.profile.connections.get())).collect();
+            settings.scenarios.iter().map(|s| (&s.profile.pacing, s.profile.connections.get())).collect();
+        assert_eq!(profiles, [(&Pacing::open(rate(50.0)), 7), (&Pacing::CLOSED, 4)]);
+    }
+
+    #[test]
+    fn every_kind_of_profile_can_be_written() {
+        let written = [
+            "stages = [{ rate = 40, over = \"0s\" }, { rate = 80, over = \"6s\" }], max-in-flight = 9, connections = 3",
+            "steps = [{ rate = 5, for = \"2s\" }, { rate = 0.5, for = \"4s\" }], warm-up = \"0s\", timeout = \"1s\"",
+            "rate = 5, arrivals = \"poisson\", seed = 7, warm-up = { until = \"steady\", at-most = \"20s\" }",
+            "stages = [{ connections = 8, over = \"6s\" }], think-time = \"250ms\", reconnect-every = 1",
+        ];
+        let config: String = (0..)
+            .zip(written)
+            .map(|(number, profile)| {
+                format!("[[scenario]]\nname = \"s{number}\"\nprofile = {{ {profile} }}\n")
+            })
+            .collect();
+
+        let settings = load_with(&config, &Overrides::default()).unwrap();
+
+        let words: Vec<String> = settings.scenarios.iter().map(|s| s.profile.to_string()).collect();
         assert_eq!(
-            profiles,
-            [(Pacing::OpenLoop { rate: rate(50.0) }, 7), (Pacing::ClosedLoop { ceiling: None }, 4)]
+            words,
+            [
+                "at once 40/s, then to 80/s over 6s over at most 3 connections for 6s in 5 rounds, after a warm-up of \
+                 2s; at most 9 in flight",
+                "at once 5/s, then 5/s for 2s, then at once 0.5/s, then 0.5/s for 4s over at most 32 connections for \
+                 6s in 5 rounds, after an unmeasured ramp of 500ms",
+                "5/s with Poisson arrivals (seed 7) over at most 32 connections for 30s in 5 rounds, after a warm-up \
+                 until latency is steady, of at most 20s",
+                "to 8 connections over 6s in a closed loop for 6s in 5 rounds, after no warm-up; 250ms of think time; \
+                 a new connection for each request",
+            ]
         );
+        assert_eq!(settings.scenarios[3].profile.connections.get(), 8);
+    }
+
+    #[test]
+    fn a_flag_that_contradicts_a_profile_is_refused_with_its_scenario() {
+        let staged = "[[scenario]]\nname = \"a\"\nprofile = { stages = [{ rate = 5, over = \"9s\" }] }\n";
+        let crowd = staged.replace("rate", "connections");
+        let people = "[[scenario]]\nname = \"a\"\nprofile = { think-time = \"1s\" }\n";
+        let with_rate = Overrides { rate: Some(rate(5.0)), ..Overrides::default() };
+        let with_duration = Overrides { duration: Some(Duration::from_secs(9)), ..Overrides::default() };
+        let with_connections = Overrides { connections: NonZeroU32::new(2), ..Overrides::default() };
+
+        for (config, flags, flag) in [
+            (staged, &with_rate, "--rate"),
+            (people, &with_rate, "--rate"),
+            (staged, &with_duration, "--duration"),
+            (&crowd, &with_connections, "--connections"),
+        ] {
+            let said = load_with(config, flags).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("error: {flag} contradicts scenario `a`: ")), "{said}");
+            assert!(said.contains("  help: "), "{said}");
+        }
+        assert!(load_with(staged, &with_connections).is_ok());
+        assert!(load_with(people, &with_duration).is_ok());
     }
 
     #[test]
@@ -343,7 +389,7 @@ mod tests {
         let settings = load_with(config, &overrides).unwrap();
 
         for scenario in &settings.scenarios {
-            assert_eq!(scenario.profile.pacing, Pacing::OpenLoop { rate: rate(20.0) });
+            assert_eq!(scenario.profile.pacing, Pacing::open(rate(20.0)));
             assert_eq!((scenario.profile.duration.as_secs(), scenario.profile.warm_up.as_secs()), (6, 2));
             assert!(scenario.gate.fail_on.inconclusive);
         }
@@ -488,22 +534,5 @@ mod tests {
 
         assert_eq!(settings.limits.rate, rate(5.0));
         assert!(problems.to_string().starts_with("error: --manifest-path none/Cargo.toml: "));
-    }
-
-    #[test]
-    fn the_policy_of_another_version_is_read_alone() {
-        let source = ConfigSource::File("loadgate.toml".into());
-        let text =
-            "unknown = 1\n[target]\nproduction = [\"example.com\"]\n[limits]\nrate = 7\n[[scenario]]\n";
-
-        let policy = read_policy(&source, text).unwrap();
-
-        assert_eq!(
-            (policy.limits.rate, policy.target.production[0].value.as_str()),
-            (rate(7.0), "example.com")
-        );
-        assert!(read_policy(&source, "[limits]\nrate = 0\n").is_err());
-        assert!(read_policy(&source, "[limits]\nrates = 5\n").is_err());
-        assert_eq!(read_policy(&ConfigSource::Defaults, "").unwrap(), ReviewedPolicy::default());
     }
 }

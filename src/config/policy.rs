@@ -7,7 +7,8 @@ use rustls_pki_types::pem::PemObject;
 
 use super::file_v1::TargetTable;
 use super::problem::{Located, Problem, Problems};
-use crate::guard::{Policy, PolicyProblem, PreviewPattern, ProductionHost};
+use super::production::read_all;
+use crate::guard::{Platform, Policy, PolicyProblem, PreviewPattern, ProductionHost};
 
 /// A bundle of root certificates is smaller; a larger file is something else.
 const MAX_ROOTS_BYTES: u64 = 4 * 1024 * 1024;
@@ -19,12 +20,21 @@ impl TargetTable {
     /// Every entry that the guard cannot take, and every certificate file that cannot be read.
     pub fn to_policy(&self) -> Result<Policy, Problems> {
         let mut problems = Problems::default();
+        let platform = self.pinned_platform(&mut problems);
+        let mut preview = taken(&self.preview, PreviewPattern::parse, &mut problems);
+        preview.extend(platform.iter().flat_map(Platform::previews).cloned());
+        let mut production = taken(&self.production, ProductionHost::parse, &mut problems);
+        production.extend(read_all(&self.production_files, &mut problems));
         let policy = Policy {
-            preview: taken(&self.preview, PreviewPattern::parse, &mut problems),
-            production: taken(&self.production, ProductionHost::parse, &mut problems),
+            preview,
+            production,
+            consent: self.consent.as_ref().map(|consent| consent.value.clone()),
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
             marker: self.marker,
+            platform,
+            forge_api: self.forge.as_ref().map(|forge| forge.value.clone()),
+            deployers: self.deployers.iter().map(|deployer| deployer.value.clone()).collect(),
             ..Policy::default()
         };
         problems.or_ok(policy)
@@ -47,8 +57,21 @@ impl TargetTable {
     #[must_use]
     pub fn preview_zone(&self) -> String {
         let mut patterns: Vec<&str> = self.preview.iter().map(|pattern| pattern.value.as_str()).collect();
+        if let Some(platform) = &self.platform {
+            patterns.push(&platform.value.name);
+            patterns.extend(platform.value.keys.project.as_deref());
+        }
         patterns.sort_unstable();
         patterns.join(" ")
+    }
+
+    fn pinned_platform(&self, problems: &mut Problems) -> Option<Platform> {
+        let Located { value, place } = self.platform.as_ref()?;
+        Platform::pin(&value.name, &value.keys)
+            .inspect_err(|problem| {
+                problems.push(Problem::at(place, format!("`target.platform`: {problem}"), problem.help()));
+            })
+            .ok()
     }
 
     fn placed(&self, problem: &PolicyProblem) -> Problem {
@@ -121,7 +144,7 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Place;
+    use crate::config::{Place, PlatformTable, ProductionFile};
 
     fn located<T>(value: T, line: usize) -> Located<T> {
         Located { value, place: Place { file: "loadgate.toml".into(), line, column: 1 } }
@@ -143,6 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn a_platform_brings_its_patterns_and_its_production_and_must_be_pinned() {
+        let keys = |scope: Option<&str>| crate::guard::PlatformKeys {
+            project: Some("shop".into()),
+            scope: scope.map(str::to_owned),
+            ..crate::guard::PlatformKeys::default()
+        };
+        let pinned = |scope| TargetTable {
+            platform: Some(located(PlatformTable { name: "vercel".into(), keys: keys(scope) }, 4)),
+            preview: vec![],
+            ..table("", "www.example.com")
+        };
+
+        let policy = pinned(Some("acme")).to_policy_for_remote().unwrap();
+        assert_eq!(policy.preview[0].to_string(), "shop-git-{branch}-acme.vercel.app");
+        assert_eq!(policy.platform.unwrap().production()[0].as_str(), "shop.vercel.app");
+
+        let problems = pinned(None).to_policy().unwrap_err().to_string();
+        assert!(
+            problems.contains("`scope` is missing") && problems.contains("loadgate.toml:4"),
+            "{problems}"
+        );
+    }
+
+    #[test]
     fn the_guards_objections_get_their_line() {
         let problems = table("*.example.com", "*").to_policy().unwrap_err();
 
@@ -154,6 +201,25 @@ mod tests {
     fn an_empty_table_is_fit_for_loopback_only() {
         assert!(TargetTable::default().to_policy().is_ok());
         assert_eq!(TargetTable::default().to_policy_for_remote().unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn production_may_be_named_by_files_and_an_unreadable_file_is_a_located_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let from = directory.path().join("CNAME");
+        let file = ProductionFile { from: from.clone(), key: None };
+        let table = TargetTable {
+            production: vec![],
+            production_files: vec![located(file, 7)],
+            ..table("pr-{pr}.preview.example.com", "")
+        };
+
+        let missing = table.to_policy_for_remote().unwrap_err();
+        std::fs::write(&from, "www.example.com\n").unwrap();
+        let policy = table.to_policy_for_remote().unwrap();
+
+        assert!(missing.to_string().contains("--> loadgate.toml:7"), "{missing}");
+        assert_eq!(policy.production[0].as_str(), "www.example.com");
     }
 
     #[test]

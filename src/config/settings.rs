@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base::Sections;
 use super::{ConfigSource, Limits, NoService, TargetTable};
 use crate::scenario::{Rate, Scenario};
 use crate::target::ServicePlan;
@@ -31,6 +32,12 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     /// `-H`, each `Name: value`.
     pub headers: Vec<String>,
+    /// `-s`, absolute: the script of every scenario.
+    pub script: Option<PathBuf>,
+    /// The words after `--`, for the script.
+    pub script_arguments: Vec<String>,
+    /// `--param`, each `name=value`.
+    pub params: Vec<String>,
     /// The names of the scenarios to run; all where empty.
     pub scenarios: Vec<String>,
     /// `--out`, relative to the current directory.
@@ -84,7 +91,7 @@ pub struct Settings {
     pub service: ServiceChoice,
     /// The port of a service that already listens on loopback.
     pub local: Option<u16>,
-    /// The most load that a remote target may receive.
+    /// The most load that a target may receive.
     pub limits: Limits,
     /// What to run, in order; never empty.
     pub scenarios: Vec<Scenario>,
@@ -94,6 +101,8 @@ pub struct Settings {
     pub out: PathBuf,
     /// How many threads send load.
     pub threads: NonZeroUsize,
+    /// The sections that the base branch decides, as they are written.
+    pub(super) sections: Sections,
     /// The defaults that were chosen and that a person should hear of, one fragment each.
     pub notes: Vec<String>,
 }

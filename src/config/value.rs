@@ -12,6 +12,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// A bound on the digits of a number, so that every one of them counts in an `f64`.
 const MAX_NUMBER_CHARS: usize = 15;
 
+/// More data than any run of a day could move.
+const MOST_BYTES: f64 = 1e15;
+
 /// The largest slowdown that a gate may let pass, as a fraction: 1000 %.
 const MAX_REGRESSION: f64 = 10.0;
 
@@ -46,6 +49,30 @@ pub fn parse_rate(text: &str) -> Result<Rate, OutOfRange> {
         found: quoted(text),
     })?;
     Rate::per_second(requests)
+}
+
+/// Reads an amount of data such as `500kB`, `64MiB` or `1GB`; at least one byte.
+pub fn parse_bytes(text: &str) -> Result<u64, OutOfRange> {
+    let error = || OutOfRange {
+        what: "an amount of data",
+        expected: "a number and one of B, kB, MB, GB, KiB, MiB, GiB, such as 64MiB or 1GB, at most 1000000GB",
+        found: quoted(text),
+    };
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(error)?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit_bytes = match unit {
+        "B" => 1.0,
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(error()),
+    };
+    let bytes = plain_number(number).ok_or_else(error)? * unit_bytes;
+    // The range makes the conversion exact: whole numbers up to 2^53 are what an f64 holds.
+    if (1.0..=MOST_BYTES).contains(&bytes) { Ok(bytes as u64) } else { Err(error()) }
 }
 
 /// Reads a share such as `10%`, which is 0.10.
@@ -135,6 +162,16 @@ mod tests {
             ("24h", 86_400_000),
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_of_data_read_as_people_write_them() {
+        for (text, bytes) in [("1B", 1), ("500kB", 500_000), ("1.5KiB", 1_536), ("2GiB", 2_147_483_648)] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for hostile in ["", "5", "MB", "0B", "0.5B", "-1MB", "1mb", "1 MB", "1e3MB", "9999999GB", "1TB"] {
+            assert!(parse_bytes(hostile).is_err(), "{hostile:?}");
         }
     }
 

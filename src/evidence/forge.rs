@@ -46,20 +46,27 @@ pub struct Forges {
 
 impl ControlPlane for Forges {
     fn deployments(&self, question: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
-        match question.forge {
-            Forge::GitHub => self.ask_github(question),
-            Forge::GitLab => Err(ControlPlaneError::Absent("GitLab")),
-            Forge::Other => Err(ControlPlaneError::Absent("this forge")),
-        }
+        self.ask_github(question)
     }
 }
 
 impl Forges {
     fn ask_github(&self, question: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
-        let api = self.trusted_github_api(question.api)?;
-        let no_token = ControlPlaneError::NoToken { forge: "GitHub", variable: "GITHUB_TOKEN" };
-        let client = Client::new(api, self.github_token.as_ref().ok_or(no_token)?).map_err(|e| failed(&e))?;
+        let client = self.github(question.api, question.forge)?;
         converse(talk_to_github(&client, question), &self.cancel)
+    }
+
+    /// Returns a client for the GitHub that may be asked.
+    pub(super) fn github(&self, policy: Option<&str>, forge: Forge) -> Result<Client, ControlPlaneError> {
+        match forge {
+            Forge::GitHub => {}
+            Forge::GitLab => return Err(ControlPlaneError::Absent("GitLab")),
+            Forge::Other => return Err(ControlPlaneError::Absent("this forge")),
+        }
+        let api = self.trusted_github_api(policy)?;
+        let no_token = ControlPlaneError::NoToken { forge: "GitHub", variable: "GITHUB_TOKEN" };
+        let token = self.github_token.as_ref().ok_or(no_token)?;
+        Client::new(api, token).map_err(|error| failed(&error))
     }
 
     /// Returns the API that may be asked about deployments: the policy's, else the one that everybody knows.
@@ -130,7 +137,7 @@ fn facts(record: DeploymentRecord) -> DeployedFacts {
     DeployedFacts { id, sha, environments, production_environment, state, creators, reporters, urls }
 }
 
-fn failed(error: &GithubError) -> ControlPlaneError {
+pub(super) fn failed(error: &GithubError) -> ControlPlaneError {
     let remedy = match error {
         GithubError::Denied { status: 403, .. } | GithubError::NotFound { .. } => {
             "grant the job `permissions: { contents: read, deployments: read, pull-requests: read }`"
@@ -144,7 +151,7 @@ fn failed(error: &GithubError) -> ControlPlaneError {
 /// Runs a conversation to its end, or until it took too long or is cancelled.
 ///
 /// On a thread of its own: the caller may itself run on a runtime, which must not be blocked from within.
-fn converse<T: Send>(
+pub(super) fn converse<T: Send>(
     conversation: impl Future<Output = Result<T, GithubError>> + Send,
     cancel: &CancellationToken,
 ) -> Result<T, ControlPlaneError> {

@@ -3,6 +3,7 @@
 //! Each file answers one trait of `guard`. Nothing here follows a redirect, uses a proxy or dials an address that the
 //! guard did not name; name servers and the forge are asked where the system and the policy say they are.
 
+mod base;
 mod forge;
 mod listeners;
 mod marker;
@@ -10,6 +11,7 @@ mod names;
 mod runtime;
 mod watch;
 
+pub use base::RemoteBase;
 pub use forge::Forges;
 pub use listeners::SystemListeners;
 pub use marker::HttpMarker;

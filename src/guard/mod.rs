@@ -7,6 +7,7 @@
 mod addresses;
 mod branch;
 mod cleared;
+mod consent;
 mod control_plane;
 mod forwarders;
 mod layers;
@@ -17,6 +18,7 @@ mod pattern;
 mod platform;
 mod policy;
 mod problem;
+mod production_marker;
 mod production_words;
 mod receipt;
 mod recheck;
@@ -37,6 +39,7 @@ pub use pattern::PreviewPattern;
 pub use platform::{Platform, PlatformKeys, Provider};
 pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
+pub use production_marker::{ProductionMarker, production_marker};
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
 pub use recheck::{Recheck, Revocation, recheck};
 pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
@@ -113,6 +116,8 @@ struct Case<'a> {
     pattern: Option<&'a PreviewPattern>,
     /// Pinned by L7.
     addresses: Vec<SocketAddr>,
+    /// Names that the host leads to, found by L7.
+    aliases: Vec<String>,
     /// Pinned by an earlier asking, of which this is a repetition.
     pinned: Option<&'a [SocketAddr]>,
     /// What the layers have said so far.
@@ -203,6 +208,7 @@ impl<'a> Case<'a> {
             zone: None,
             pattern: None,
             addresses: Vec::new(),
+            aliases: Vec::new(),
             pinned: None,
             lines: Vec::new(),
         }
@@ -257,5 +263,7 @@ impl<'a> Case<'a> {
     }
 }
 
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod tests;

@@ -343,6 +343,7 @@ mod tests {
         let policy = Policy {
             preview: platform.previews().to_vec(),
             platform: Some(platform.clone()),
+            consent: Some("ticket 1".into()),
             ..named.policy.clone()
         };
         let inquiry = Inquiry { policy, ..named };

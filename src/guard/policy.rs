@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::addresses;
+use super::consent;
 use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
 use super::platform::Platform;
@@ -21,6 +22,8 @@ pub struct Policy {
     pub preview: Vec<PreviewPattern>,
     /// Hosts that are never loaded.
     pub production: Vec<ProductionHost>,
+    /// What the hosting platform said to the announced load test, such as the number of a ticket.
+    pub consent: Option<String>,
     /// Special-purpose networks that a preview may live in.
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
@@ -69,6 +72,17 @@ pub struct MarkerPolicy {
 }
 
 impl Policy {
+    /// Returns the platform of a preview pattern that forbids unannounced load tests and has not been asked.
+    #[must_use]
+    pub fn platform_without_consent(&self) -> Option<&'static str> {
+        let zones: Vec<String> = self.preview.iter().map(PreviewPattern::zone).collect();
+        let platform = consent::platform_that_forbids(
+            self.platform.as_ref().map(Platform::provider),
+            zones.iter().map(String::as_str),
+        )?;
+        self.consent.is_none().then_some(platform.name)
+    }
+
     /// Returns everything that makes this policy unfit for a remote target; loopback targets need none of it.
     #[must_use]
     pub fn problems_for_remote(&self) -> Vec<PolicyProblem> {

@@ -97,6 +97,8 @@ pub enum RefusalCode {
     ProofLost,
     /// The environment brings its own trust roots.
     ForeignTrust,
+    /// The hosting platform forbids load tests that nobody announced, and the policy names no consent.
+    NoConsent,
 }
 
 impl RefusalCode {
@@ -151,6 +153,7 @@ impl RefusalCode {
             Self::ForeignListener => "foreign-listener",
             Self::ProofLost => "proof-lost",
             Self::ForeignTrust => "foreign-trust",
+            Self::NoConsent => "no-consent",
         }
     }
 }

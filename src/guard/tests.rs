@@ -134,7 +134,31 @@ fn host_by_plain_reading(raw: &str) -> Option<&str> {
     Some(rest.split(['/', '?', '#']).next().unwrap_or(rest))
 }
 
+/// Writes down every name that is looked up.
+#[derive(Default)]
+struct Recorder(std::cell::RefCell<Vec<String>>);
+
+impl Resolve for Recorder {
+    fn resolve(&self, host: &str) -> Result<Resolution, ResolveError> {
+        self.0.borrow_mut().push(host.to_owned());
+        public().resolve(host)
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_host_outside_the_grammar_is_never_looked_up_nor_dialled(raw in nearly_a_url()) {
+        let recorder = Recorder::default();
+
+        let cleared = clear(&fixture::named(&raw), &fixture::outside(&recorder));
+
+        let own = "pr-1.preview.shop.test";
+        prop_assert!(recorder.0.borrow().iter().all(|host| host == own), "{:?}", recorder.0.borrow());
+        if let Ok(target) = cleared {
+            prop_assert_eq!(target.origin().host.as_str(), own);
+        }
+    }
+
     #[test]
     fn what_is_allowed_is_exactly_the_bound_host(raw in nearly_a_url()) {
         let receipt = examine(&fixture::named(&raw), Depth::Offline, &fixture::outside(&NoNetwork));

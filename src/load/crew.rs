@@ -83,11 +83,14 @@ struct Ticket {
 pub(crate) struct Crew {
     orders: Arc<Orders>,
     window: Window,
-    ends_at: Cell<Instant>,
+    /// When it stops sending, where that is before the end of the window.
+    stops_at: Cell<Option<Instant>>,
     tally: RefCell<Tally>,
     source: RefCell<Box<dyn RequestSource>>,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
+    /// Which of the target's addresses the source asks for, by its place among them.
+    pub(crate) address: Option<usize>,
     in_flight: Vec<Cell<Option<Ticket>>>,
     /// Told when a request is settled after the end.
     settled: Notify,
@@ -106,10 +109,13 @@ impl Crew {
     ) -> Rc<Self> {
         Rc::new(Self {
             source_is_instant: source.is_instant(),
+            address: source
+                .address()
+                .and_then(|asked| orders.target.addresses().iter().position(|a| *a == asked)),
             source: RefCell::new(source),
             orders,
             window,
-            ends_at: Cell::new(window.ends_at),
+            stops_at: Cell::new(None),
             tally: RefCell::new(tally),
             in_flight: (0..lines).map(|_| Cell::new(None)).collect(),
             settled: Notify::new(),
@@ -119,12 +125,13 @@ impl Crew {
 
     /// Returns when the crew stops sending.
     pub(crate) fn ends_at(&self) -> Instant {
-        self.ends_at.get()
+        let ends_at = self.window.ends_at();
+        self.stops_at.get().map_or(ends_at, |stops_at| stops_at.min(ends_at))
     }
 
     /// Stops sending earlier than planned.
     pub(crate) fn end_now(&self, now: Instant) {
-        self.ends_at.set(now.min(self.ends_at.get()));
+        self.stops_at.set(Some(now.min(self.ends_at())));
         self.ended.notify_one();
     }
 
@@ -203,6 +210,7 @@ impl Crew {
     /// Notes that a line's requests leave, and when that should have been.
     pub(crate) fn send_off(&self, line: usize, intended_at: Instant, endpoint: Endpoint, awaited: u32) {
         self.in_flight[line].set(Some(Ticket { intended_at, endpoint, awaited, is_sent: true }));
+        self.count(|tally| tally.note_sent(awaited.into()));
     }
 
     /// Notes that one of several answers came.

@@ -210,9 +210,10 @@ impl Line {
     async fn open(&mut self) -> Result<(), OutcomeClass> {
         self.attempts += 1;
         let orders = Arc::clone(self.crew.orders());
+        let first = self.crew.address.unwrap_or(self.attempts - 1);
         // In the closed loop an answer's end is the next request's beginning, and only our own clock can say both.
         let is_stamped = orders.is_scheduled;
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref(), is_stamped);
+        let opening = open(&orders.target, first, orders.tls.as_ref(), is_stamped);
         let mut opening = std::pin::pin!(opening);
         let deadline = &mut self.deadline;
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {

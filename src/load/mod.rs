@@ -5,6 +5,7 @@
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
 mod breaker;
+mod ceilings;
 mod closed_loop;
 mod codec;
 mod connection;
@@ -32,12 +33,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+pub use self::ceilings::Ceilings;
 pub use self::stop::StopSignal;
 
 use self::breaker::{Counts, Watch};
+use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
 use self::hold::Hold;
-use self::pacer::{Part, Window, bounded};
+use self::pacer::{Course, Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
 use self::tls::Tls;
 use self::worker::{Assignment, Share, WorkerError, work};
@@ -54,10 +57,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const START_DELAY: Duration = Duration::from_millis(2);
 
 /// How a run uses this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DriveOptions {
     /// Worker threads; never more than connections are used.
     pub threads: NonZeroUsize,
+    /// What all scenarios of the run together may send and receive.
+    pub ceilings: Ceilings,
 }
 
 /// What a run is doing.
@@ -165,15 +170,24 @@ pub fn drive(
         open_connections: OpenConnections::default(),
     });
     let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
-    let assignments = assign(scenario, sources, options, &orders, window);
+    let assignments = assign(scenario, sources, options, &orders, &window);
     let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let look = || {
+        if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
+            stop.stop(Ending::Exhausted(why));
+        }
+    };
+    look();
     let shares = run_workers(&assignments, &stop, || {
-        let seen = observe(&window, &assignments);
+        look();
+        window.watch(clock::monotonic());
         if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
             stop.stop(Ending::Unhealthy(why));
         }
-        progress(seen);
-    })?;
+        progress(observe(&window, &assignments));
+    });
+    options.ceilings.use_up(traffic(&assignments));
+    let shares = shares?;
     Ok(measurement(scenario, &window, &orders, shares))
 }
 
@@ -183,19 +197,23 @@ fn assign<'a>(
     sources: &'a dyn RequestSources,
     options: &DriveOptions,
     orders: &Arc<Orders>,
-    window: Window,
+    window: &Window,
 ) -> Vec<Assignment<'a>> {
-    let connections = scenario.profile.connections.get();
-    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(connections);
+    let profile = &scenario.profile;
+    let connections = profile.connections.get();
+    // A worker without anything to send would be one too many.
+    let most = profile.max_in_flight.unwrap_or(profile.connections).get().min(connections);
+    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(most);
+    let course = Course::of(profile);
     (0..workers)
         .map(|number| Assignment {
             orders: Arc::clone(orders),
             sources,
-            pacing: scenario.profile.pacing,
-            window,
-            rounds: scenario.profile.rounds.get(),
+            profile: profile.clone(),
+            course: course.clone(),
+            window: window.clone(),
             part: Part { number, of: workers },
-            connections: (connections / workers + u32::from(number < connections % workers)) as usize,
+            connections: Part { number, of: workers }.share(connections),
             published: Arc::default(),
         })
         .collect()
@@ -239,12 +257,20 @@ fn run_workers(
     })
 }
 
+/// Returns what all workers have published of what went to and fro.
+fn traffic(assignments: &[Assignment<'_>]) -> Traffic {
+    let sum = |count: fn(&Published) -> &AtomicU64| {
+        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
+    };
+    Traffic { requests: sum(|published| &published.sent), bytes: sum(|published| &published.traffic) }
+}
+
 fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
     let now = clock::monotonic();
-    let total = window.ends_at - window.starts_at;
+    let total = window.total();
     let phase = match now {
-        now if now < window.measured_from => Phase::WarmUp,
-        now if now < window.ends_at => Phase::Measuring,
+        now if window.measured_from().is_none_or(|from| now < from) => Phase::WarmUp,
+        now if now < window.ends_at() => Phase::Measuring,
         _ => Phase::Draining,
     };
     let sum = |count: fn(&Published) -> &AtomicU64| {
@@ -252,7 +278,7 @@ fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
     };
     Progress {
         phase,
-        elapsed: now.saturating_duration_since(window.starts_at).min(total),
+        elapsed: now.saturating_duration_since(window.starts_at()).min(total),
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
@@ -279,7 +305,7 @@ fn counts(assignments: &[Assignment<'_>]) -> Counts {
 
 fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Vec<Share>) -> Measurement {
     let profile = &scenario.profile;
-    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
+    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or_else(|| window.starts_at());
     let was_stopped = shares.iter().any(|share| share.was_stopped);
     let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
     let (mut rounds, mut lateness, mut endpoints, mut classes) = (vec![], vec![], vec![], vec![]);
@@ -297,14 +323,14 @@ fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Ve
     Measurement {
         scenario: scenario.name.clone(),
         rounds: merge_rounds(rounds),
-        elapsed: ended_at.saturating_duration_since(window.measured_from),
-        asked_rate: match profile.pacing {
-            Pacing::OpenLoop { rate } => Some(rate),
-            Pacing::ClosedLoop { .. } => None,
-        },
+        elapsed: window
+            .measured_from()
+            .map_or(Duration::ZERO, |from| ended_at.saturating_duration_since(from)),
+        asked_rate: profile.pacing.mean_rate(),
         asked_connections: profile.connections.get(),
         reached_connections: orders.open_connections.most(),
         generator: health(&lateness, busy_share),
+        steady_state: window.steady_state(),
         // A signal that came when everything was over cut nothing short.
         ending: match orders.stop.ending() {
             ending @ Ending::SourceFailed(_) => ending,

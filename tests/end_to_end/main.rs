@@ -12,7 +12,10 @@ mod bad_input;
 mod baseline;
 mod command;
 mod demo;
+mod doctor;
 mod documents;
+#[cfg(target_os = "linux")]
+mod forge;
 #[cfg(target_os = "linux")]
 #[path = "../../src/github/double.rs"]
 #[expect(dead_code, reason = "the unit tests of the room need more of it")]
@@ -25,6 +28,8 @@ mod name_server;
 mod namespace;
 mod nginx;
 mod parts;
+#[cfg(target_os = "linux")]
+mod policy_of_base;
 #[cfg(target_os = "linux")]
 mod preview_comment;
 #[cfg(target_os = "linux")]

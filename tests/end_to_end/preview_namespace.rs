@@ -8,10 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use serde_json::Value;
 
 use crate::command::{Ended, Loadgate, json};
+use crate::forge::{DEPLOYMENT, Forge, HEAD_SHA};
 use crate::namespace::Namespace;
 use crate::nginx::Nginx;
 
-pub(crate) const HEAD_SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const TOKEN: &str = "ghs_a_token_of_the_job";
 
 pub(crate) const PREVIEW_URL: &str = "https://pr-1.preview.example.test/";
 
@@ -32,6 +33,7 @@ profile = { connections = 4, duration = "1s", warm-up = "200ms", timeout = "2s" 
 pub(crate) struct Stage {
     pub(crate) project: tempfile::TempDir,
     pub(crate) namespace: Namespace,
+    pub(crate) forge: Forge,
     preview: Nginx,
     production: Nginx,
 }
@@ -71,16 +73,25 @@ impl Stage {
         let mut production = Nginx::start(&production_server, Some(namespace.name()))?;
         preview.wait();
         production.wait();
-        let stage = Self { project, namespace, preview, production };
+        let forge = Forge::start(&namespace);
+        let stage = Self { project, namespace, forge, preview, production };
         stage.configure("roots = [\"root.pem\"]", SCENARIO);
         stage.write_pull_request_event(1);
         Some(stage)
     }
 
+    /// Writes the configuration and merges it into the base branch, where the guard looks for it.
     pub(crate) fn configure(&self, more_policy: &str, rest: &str) {
+        self.propose(more_policy, rest);
+        merge_into_base(self.project.path(), &["loadgate.toml", "root.pem"]);
+    }
+
+    /// Writes a configuration that only the pull request has.
+    pub(crate) fn propose(&self, more_policy: &str, rest: &str) {
+        let forge = self.forge.url();
         let configuration = format!(
             "[target]\npreview = [\"pr-{{pr}}.preview.example.test\"]\n\
-             production = [\"example.test\", \"{PRODUCTION}\"]\nnetworks = [\"10.77.0.0/16\"]\n{more_policy}\n{rest}"
+             production = [\"example.test\", \"{PRODUCTION}\"]\nnetworks = [\"10.77.0.0/16\"]\nforge = \"{forge}\"\n{more_policy}\n{rest}"
         );
         std::fs::write(self.project.path().join("loadgate.toml"), configuration).unwrap();
     }
@@ -112,6 +123,8 @@ impl Stage {
             .variable("GITHUB_EVENT_PATH", self.project.path().join("event.json"))
             .variable("GITHUB_REPOSITORY", "acme/shop")
             .variable("GITHUB_BASE_REF", "main")
+            .variable("GITHUB_API_URL", self.forge.url())
+            .variable("GITHUB_TOKEN", TOKEN)
     }
 
     fn run_in_pull_request(&self, url: &str) -> Ended {
@@ -148,6 +161,27 @@ impl Stage {
     }
 }
 
+/// Commits files as the tip of the base branch, as a checkout of its whole history would have it.
+pub(crate) fn merge_into_base(directory: &Path, files: &[&str]) {
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args([
+            "-c",
+            "user.name=a test",
+            "-c",
+            "user.email=test@example.test",
+            "-c",
+            "commit.gpgsign=false",
+        ]);
+        let status = command.args(arguments).current_dir(directory).status().unwrap();
+        assert!(status.success(), "git {arguments:?}");
+    };
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&[&["add", "--force", "--"], files].concat());
+    git(&["commit", "--quiet", "--allow-empty", "--message=the policy"]);
+    git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+}
+
 /// Writes a root certificate and, signed by it, one certificate for each server.
 fn write_certificates(directory: &Path) {
     let write = |name: String, text: String| std::fs::write(directory.join(name), text).unwrap();
@@ -169,7 +203,7 @@ pub(crate) fn deployment_event(reference: &str) -> Value {
     serde_json::json!({
         "action": "created",
         "deployment": {
-            "id": 7, "sha": HEAD_SHA, "ref": reference, "environment": "Preview",
+            "id": DEPLOYMENT, "sha": HEAD_SHA, "ref": reference, "environment": "Preview",
             "production_environment": false, "transient_environment": true,
         },
         "deployment_status": {"state": "success", "environment_url": PREVIEW_URL, "target_url": ""},

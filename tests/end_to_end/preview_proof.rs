@@ -16,7 +16,7 @@ use cargo_loadgate::guard::{
     self, ClearedTarget, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts,
     DeploymentQuestion, Inquiry, LayerDecision, Outside, Recheck, RefusalCode, Review, Surroundings,
 };
-use cargo_loadgate::load::{self, DriveOptions, StopSignal};
+use cargo_loadgate::load::{self, Ceilings, DriveOptions, StopSignal};
 use cargo_loadgate::measurement::{Ending, Measurement};
 use cargo_loadgate::request::Mix;
 use cargo_loadgate::secret::Secret;
@@ -24,9 +24,10 @@ use cargo_loadgate::target::{Candidate, Source};
 use hmac::{Hmac, KeyInit, Mac};
 use tokio_util::sync::CancellationToken;
 
+use crate::forge::HEAD_SHA;
 use crate::name_server::{a, cname};
 use crate::parts;
-use crate::preview_namespace::{HEAD_SHA, PREVIEW_URL, Stage};
+use crate::preview_namespace::{PREVIEW_URL, Stage};
 
 const HOST: &str = "pr-1.preview.example.test";
 const PREVIEW_ADDRESS: &str = "10.77.0.10";
@@ -129,7 +130,7 @@ impl Preview {
         let inquiry = self.inquiry();
         let settings = config::load(self.stage.project.path(), &Overrides::default()).unwrap();
         let scenario = &settings.scenarios[0];
-        let options = DriveOptions { threads: settings.threads };
+        let options = DriveOptions { threads: settings.threads, ceilings: Ceilings::default() };
         self.stage.namespace.enter(|| {
             let target = guard::clear(&inquiry, &self.world.outside()).unwrap();
             let stop = StopSignal::new(&CancellationToken::new());

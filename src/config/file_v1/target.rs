@@ -4,26 +4,37 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use toml_edit::Value;
+use url::{Host, Url};
 
-use super::draft::TargetTable;
+use super::draft::{PlatformTable, ProductionFile, TargetTable};
 use super::keys;
 use crate::config::problem::Located;
 use crate::config::section::Section;
 use crate::config::value::quoted;
-use crate::guard::MarkerPolicy;
+use crate::guard::{MarkerPolicy, PlatformKeys, Provider};
+
+/// Longer than any ticket's number or address.
+const MAX_CONSENT_CHARS: usize = 200;
 
 pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     let Some(section) = top.table("target", keys::TARGET) else {
         return TargetTable::default();
     };
-    if let Some(platform) = section.item("platform") {
-        let help = "list the hosts of your previews in `preview`, such as \"pr-{pr}.preview.example.com\"";
-        section.reader.report(&platform.place, "`platform` is not supported yet; use preview patterns", help);
-    }
     let networks = section.texts("networks").unwrap_or_default();
+    let (production, production_files) = read_production(&section);
     TargetTable {
         preview: section.texts("preview").unwrap_or_default(),
-        production: section.texts("production").unwrap_or_default(),
+        production,
+        production_files,
+        consent: read_consent(&section),
+        platform: read_platform(&section),
+        forge: section.parsed(
+            "forge",
+            "write an https address, such as \"https://github.example.com/api/v3\"",
+            read_api,
+        ),
+        deployers: section.texts("deployers").unwrap_or_default(),
         networks: networks.into_iter().filter_map(|text| read_network(&section, text)).collect(),
         roots: section
             .texts("roots")
@@ -38,6 +49,66 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     }
 }
 
+/// Reads host names and `{ from = "FILE", key = "…" }`, in any order.
+fn read_production(section: &Section<'_>) -> (Vec<Located<String>>, Vec<Located<ProductionFile>>) {
+    let (mut names, mut files) = (Vec::new(), Vec::new());
+    let Some(found) = section.item("production") else { return (names, files) };
+    let Some(array) = found.value.as_array() else {
+        let expected = "an array of host names, such as [\"example.com\", { from = \"CNAME\" }]";
+        let _: Option<()> = section.wrong_type("production", &found, expected);
+        return (names, files);
+    };
+    for value in array {
+        let place = section.reader.place(value.span());
+        match value {
+            Value::String(text) => names.push(Located { value: text.value().clone(), place }),
+            Value::InlineTable(table) => {
+                let inner =
+                    Section::open(section.reader, table, place, "`production`", keys::PRODUCTION_FILE);
+                files.extend(read_production_file(&inner));
+            }
+            _ => section.reader.report(
+                &place,
+                format!("`production` holds {}, expected host names", value.type_name()),
+                "write a host name in quotes, or a file as { from = \"CNAME\" }",
+            ),
+        }
+    }
+    (names, files)
+}
+
+fn read_production_file(section: &Section<'_>) -> Option<Located<ProductionFile>> {
+    let key = section.text("key").map(|key| key.value);
+    let Some(from) = section.item("from").and_then(|_| section.text("from")) else {
+        if section.item("from").is_none() {
+            let help = "name a file that infrastructure code wrote, such as { from = \"CNAME\" }";
+            section.reader.report(&section.place, "a file of production names has no `from`", help);
+        }
+        return None;
+    };
+    Some(from.map(|from| ProductionFile { from: PathBuf::from(from), key }))
+}
+
+fn read_consent(section: &Section<'_>) -> Option<Located<String>> {
+    let text = section.text("consent")?;
+    let length = text.value.chars().count();
+    let is_sentence = !text.value.trim().is_empty()
+        && length <= MAX_CONSENT_CHARS
+        && !text.value.chars().any(char::is_control);
+    if is_sentence {
+        return Some(text);
+    }
+    section.reader.report(
+        &text.place,
+        "`consent` names no ticket",
+        format!(
+            "write where the platform's answer can be found, such as the number of the ticket, in at most \
+             {MAX_CONSENT_CHARS} characters"
+        ),
+    );
+    None
+}
+
 fn read_requirement(section: &Section<'_>, key: &str) -> bool {
     let help = "write \"required\", or \"optional\", which is the default";
     let read = |text: &str| match text {
@@ -46,6 +117,43 @@ fn read_requirement(section: &Section<'_>, key: &str) -> bool {
         other => Err(format!("{} is no requirement", quoted(other))),
     };
     section.parsed(key, help, read).is_some_and(|found| found.value)
+}
+
+fn read_platform(section: &Section<'_>) -> Option<Located<PlatformTable>> {
+    let found = section.item("platform")?;
+    let table = section.table("platform", keys::PLATFORM)?;
+    let text = |key: &str| table.text(key).map(|text| text.value);
+    let Some(name) = text("name") else {
+        if table.item("name").is_none() {
+            let known = Provider::names().collect::<Vec<_>>().join(", ");
+            section.reader.report(&table.place, "`platform` has no `name`", format!("name one of {known}"));
+        }
+        return None;
+    };
+    let keys = PlatformKeys {
+        project: text("project"),
+        scope: text("scope"),
+        region: text("region"),
+        zone: text("zone"),
+    };
+    Some(Located { value: PlatformTable { name, keys }, place: found.place })
+}
+
+/// A token goes there, so that the address is https, or on this machine.
+fn read_api(text: &str) -> Result<String, &'static str> {
+    let url = Url::parse(text).map_err(|_| "it is not an address")?;
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(_)) | None => false,
+    };
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    match url.scheme() {
+        _ if !is_bare || url.fragment().is_some() => Err("it holds more than scheme, host and path"),
+        "https" => Ok(text.to_owned()),
+        "http" if is_loopback => Ok(text.to_owned()),
+        _ => Err("it is not https"),
+    }
 }
 
 fn read_network(section: &Section<'_>, text: Located<String>) -> Option<Located<IpNet>> {

@@ -87,10 +87,19 @@ fn a_body_from_a_file_is_no_template() {
     assert_eq!(scenario.requests.entries()[0].body(), b"{id:uuid}{{");
 }
 
-/// Every message with the line it points at; the configuration is a scenario whose keys begin at line 3.
+/// Asserts that each wrong scenario, whose own keys begin at line 3, is answered with a message, its line and a remedy.
+fn assert_answers(table: &[(&str, &str, &str)]) {
+    for (keys, expected, place) in table {
+        let said = said_of(&format!("[[scenario]]\nname = \"a\"\n{keys}\n"));
+
+        assert!(said.contains(expected), "{keys}\n{said}");
+        assert!(said.contains(&format!("--> {place}")) && said.contains("  help: "), "{keys}\n{said}");
+    }
+}
+
 #[test]
-fn each_wrong_request_gets_its_own_answer_with_line_and_remedy() {
-    for (keys, expected, place) in [
+fn each_wrong_placeholder_gets_its_own_answer() {
+    assert_answers(&[
         ("path = \"/{id\"", "placeholder \"{id\" has no '}'", "loadgate.toml:3:8"),
         ("path = \"/{id:int}\"", "\"int\" makes no value", "loadgate.toml:3:8"),
         ("path = \"/{Id}\"", "\"{Id}\" is no placeholder", "loadgate.toml:3:8"),
@@ -124,6 +133,12 @@ fn each_wrong_request_gets_its_own_answer_with_line_and_remedy() {
             "a placeholder follows an unfinished `\\`",
             "loadgate.toml:3:8",
         ),
+    ]);
+}
+
+#[test]
+fn each_wrong_check_gets_its_own_answer() {
+    assert_answers(&[
         ("method = \"HEAD\"\ncheck = { body-contains = \"x\" }", "HEAD has no body", "loadgate.toml:4:9"),
         ("check = { status = [99] }", "it must be a status from 200 to 599", "loadgate.toml:3:21"),
         ("check = { status = [\"2x\"] }", "it must be a status from 200 to 599", "loadgate.toml:3:21"),
@@ -135,6 +150,12 @@ fn each_wrong_request_gets_its_own_answer_with_line_and_remedy() {
         ("check = { json = { \"/a\" = nan } }", "is no JSON", "loadgate.toml:3:27"),
         ("check = { json = 5 }", "write a table", "loadgate.toml:3:18"),
         ("check = { stauts = [200] }", "did you mean `status`?", "loadgate.toml:3:11"),
+    ]);
+}
+
+#[test]
+fn each_wrong_feed_or_list_gets_its_own_answer() {
+    assert_answers(&[
         ("feed = { order = \"once\" }", "`feed` has no `file`", "loadgate.toml:3:8"),
         ("feed = { file = \"users.csv\", order = \"onec\" }", "did you mean \"once\"?", "loadgate.toml:3:38"),
         ("feed = { file = \"users.csv\" }", "no request of the scenario uses the feed", "loadgate.toml:3:17"),
@@ -158,12 +179,7 @@ fn each_wrong_request_gets_its_own_answer_with_line_and_remedy() {
             "two requests are named `GET /`",
             "loadgate.toml:4:1",
         ),
-    ] {
-        let said = said_of(&format!("[[scenario]]\nname = \"a\"\n{keys}\n"));
-
-        assert!(said.contains(expected), "{keys}\n{said}");
-        assert!(said.contains(&format!("--> {place}")) && said.contains("  help: "), "{keys}\n{said}");
-    }
+    ]);
 }
 
 #[test]

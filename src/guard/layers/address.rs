@@ -59,6 +59,7 @@ fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
     } else {
         format!(" by way of {}", found.aliases.iter().map(|name| cut(name)).collect::<Vec<_>>().join(", "))
     };
+    case.aliases.clone_from(&found.aliases);
     if let Some(pinned) = case.pinned {
         case.addresses = pinned.to_vec();
         return Statement::silence(kept(origin, &found.addresses, pinned, &way));

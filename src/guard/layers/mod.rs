@@ -4,6 +4,7 @@
 
 pub(super) mod address;
 pub(super) mod agreement;
+mod consent;
 pub(super) mod context;
 pub(super) mod control_plane;
 mod listener;

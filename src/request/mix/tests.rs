@@ -208,8 +208,11 @@ const GRAMMARS: [(&str, &str); 4] = [
     ("text/plain", "a={feed.v}, b=x{feed.v}y"),
 ];
 
+/// Method, path, headers and body as a server reads them.
+type Read = (String, String, Vec<(String, Vec<u8>)>, Vec<u8>);
+
 /// Reads one HTTP/1.1 request as a server would, and asserts that nothing is left.
-fn parse_back(bytes: &[u8]) -> (String, String, Vec<(String, Vec<u8>)>, Vec<u8>) {
+fn parse_back(bytes: &[u8]) -> Read {
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut request = httparse::Request::new(&mut headers);
     let head = request.parse(bytes).unwrap().unwrap();
