@@ -3,6 +3,9 @@
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
 mod profile;
+mod protocol;
+
+pub use protocol::Protocol;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -316,6 +319,8 @@ pub struct Scenario {
     pub requests: Requests,
     /// The script that makes the requests.
     pub script: Option<Arc<ScriptPlan>>,
+    /// Over which version of HTTP.
+    pub protocol: Protocol,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
 use crate::request::{Check, Entry, Feed, Requests};
-use crate::scenario::{Arrivals, Level, LoadProfile, Pacing, RateShape, Scenario, Stage};
+use crate::scenario::{Arrivals, Level, LoadProfile, Pacing, Protocol, RateShape, Scenario, Stage};
 
 /// Parts of names of headers and columns whose values are credentials: they change from run to run without changing the load.
 const CREDENTIAL_HEADERS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "session", "bypass"];
@@ -109,6 +109,10 @@ fn canonical_text(scenario: &Scenario) -> String {
             text.line(&param.name, &digest(&param.value));
         }
         text.line("arguments", &digest(script.arguments.join("\n")));
+    }
+    // HTTP/1.1 has no line, as it had none when there was nothing else.
+    if scenario.protocol != Protocol::Http1 {
+        text.line("protocol", &scenario.protocol.to_string());
     }
     for (key, value) in profile_lines(&scenario.profile) {
         text.line(key, &value);
@@ -284,6 +288,7 @@ mod tests {
             name: ScenarioName::parse("browse").unwrap(),
             requests,
             script: None,
+            protocol: Protocol::Http1,
             profile: LoadProfile {
                 duration: Duration::from_secs(30),
                 warm_up: Duration::from_secs(5),

@@ -16,7 +16,7 @@ use crate::load::{self, Ceilings, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::request::{Mix, RequestSources};
-use crate::scenario::Scenario;
+use crate::scenario::{Protocol, Scenario};
 use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
@@ -91,7 +91,7 @@ impl Gate<'_> {
         let report = ScenarioReport {
             measurement,
             request_line: request_line(scenario),
-            profile_line: scenario.profile.to_string(),
+            profile_line: profile_line(scenario),
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
         };
@@ -187,5 +187,13 @@ fn request_line(scenario: &Scenario) -> String {
     match &scenario.script {
         Some(script) => format!("script {}", script.name),
         None => scenario.requests.summary(),
+    }
+}
+
+/// Says how load is applied; HTTP/1.1 is what everybody expects and goes without saying.
+fn profile_line(scenario: &Scenario) -> String {
+    match scenario.protocol {
+        Protocol::Http1 => scenario.profile.to_string(),
+        other => format!("{}, {other}", scenario.profile),
     }
 }

@@ -235,7 +235,8 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
 }
 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
-    for path in &mut target.roots {
+    let files = target.roots.iter_mut().chain(&mut target.client_certificate).chain(&mut target.client_key);
+    for path in files {
         path.value = root.join(&path.value);
     }
     for file in &mut target.production_files {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::Overrides;
 use super::file_v1::{
     FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION, ScenarioDraft,
@@ -15,7 +17,7 @@ use super::value::nearest;
 use super::{profiles, requests, scripts};
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
 use crate::request::{Method, Request, Requests, ScriptPlan};
-use crate::scenario::{Gate, LoadProfile, Quantile, Scenario, ScenarioName};
+use crate::scenario::{Gate, LoadProfile, Protocol, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
 /// The scenario that stands in where none is configured.
@@ -166,7 +168,9 @@ impl Resolver<'_> {
         };
         let requests: Requests = request.into();
         let script = self.script(None, &requests);
-        vec![self.assemble(&name, requests, script, &ProfileDraft::default(), &GateDraft::default())]
+        let profile = self.profile(&name, &ProfileDraft::default());
+        let gate = self.gate(&GateDraft::default());
+        vec![Scenario { name, requests, script, protocol: Protocol::default(), profile, gate }]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
@@ -174,19 +178,18 @@ impl Resolver<'_> {
         let name = &draft.name.as_ref()?.value;
         let requests = requests?;
         let script = self.script(draft.script.as_ref(), &requests);
-        Some(self.assemble(name, requests, script, &draft.profile, &draft.gate))
-    }
-
-    fn assemble(
-        &mut self,
-        name: &ScenarioName,
-        requests: Requests,
-        script: Option<Arc<ScriptPlan>>,
-        profile: &ProfileDraft,
-        gate: &GateDraft,
-    ) -> Scenario {
-        let (profile, gate) = (self.profile(name, profile), self.gate(gate));
-        Scenario { name: name.clone(), requests, script, profile, gate }
+        let protocol = draft.protocol;
+        if protocol != Protocol::Http1 {
+            self.problems.append(unsayable(draft));
+        }
+        Some(Scenario {
+            name: name.clone(),
+            requests,
+            script,
+            protocol,
+            profile: self.profile(name, &draft.profile),
+            gate: self.gate(&draft.gate),
+        })
     }
 
     fn script(&mut self, script: Option<&Located<String>>, requests: &Requests) -> Option<Arc<ScriptPlan>> {
@@ -221,4 +224,13 @@ impl Resolver<'_> {
             breaker: own.breaker.or(shared.breaker).unwrap_or_default(),
         }
     }
+}
+
+/// Finds the paths that HTTP/2 cannot carry: its library takes a few characters less than HTTP/1.1 does.
+fn unsayable(draft: &ScenarioDraft) -> Problems {
+    let paths = draft.requests.iter().filter_map(|request| request.path.as_ref());
+    let wrong = paths.filter(|path| PathAndQuery::try_from(path.value.as_str()).is_err());
+    let help = "percent-encode what is no letter, digit or usual mark";
+    let found = wrong.map(|path| Problem::at(&path.place, "HTTP/2 cannot carry this path", help));
+    Problems(found.collect())
 }

@@ -14,6 +14,7 @@ use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
 use super::platform::Platform;
 use super::problem::PolicyProblem;
+use crate::target::ClientIdentity;
 
 /// What a repository's reviewed configuration says about targets.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Policy {
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
     pub trusted_roots: Vec<Vec<u8>>,
+    /// What this program shows to a preview that asks for a client certificate.
+    pub identity: Option<ClientIdentity>,
     /// The platform that previews live on, where it is a known one; its patterns stand in `preview` too.
     pub platform: Option<Platform>,
     /// The API of the forge, where it is one of one's own.

@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 
 use super::crew::Crew;
 use super::line::Line;
-use super::pacer::{Ceiling, Roster, Turn};
+use super::pacer::{Ceiling, Roster, Turn, Window};
 use super::worker::Assignment;
 use crate::clock;
 use crate::scenario::Pacing;
@@ -28,8 +28,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Makes the plan of a worker.
-    pub(crate) fn new(assignment: &Assignment<'_>) -> Rc<Self> {
-        let Assignment { profile, course, window, part, .. } = assignment;
+    pub(crate) fn new(assignment: &Assignment<'_>, window: &Window) -> Rc<Self> {
+        let Assignment { profile, course, part, .. } = assignment;
         let (ceiling, is_staged) = match &profile.pacing {
             Pacing::ClosedLoop { ceiling, stages } => (*ceiling, !stages.is_empty()),
             Pacing::OpenLoop { .. } => (None, false),

@@ -22,8 +22,8 @@ pub(crate) struct StampedStream {
 }
 
 impl StampedStream {
-    /// Wraps a stream that is read without stamps.
-    pub(crate) fn without_stamps(tcp: TcpStream) -> Self {
+    /// Wraps a stream, which is read without stamps until they are asked for.
+    pub(crate) fn new(tcp: TcpStream) -> Self {
         Self {
             tcp,
             #[cfg(target_os = "linux")]
@@ -31,18 +31,11 @@ impl StampedStream {
         }
     }
 
-    /// Wraps a stream and asks the kernel to stamp what comes in; a kernel that can't is no failure.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(clippy::missing_const_for_fn, reason = "Linux asks the kernel")
-    )]
-    pub(crate) fn with_stamps(tcp: TcpStream) -> Self {
+    /// Asks the kernel to stamp what comes in; one that can't is no failure.
+    pub(crate) fn ask_for_stamps(&mut self) {
         #[cfg(target_os = "linux")]
-        let stamps = linux::Stamps::ask_for(&tcp);
-        Self {
-            tcp,
-            #[cfg(target_os = "linux")]
-            stamps,
+        {
+            self.stamps = linux::Stamps::ask_for(&self.tcp);
         }
     }
 
@@ -263,10 +256,16 @@ mod tests {
         (client, server.join().unwrap())
     }
 
+    fn stamped(tcp: TcpStream) -> StampedStream {
+        let mut stream = StampedStream::new(tcp);
+        stream.ask_for_stamps();
+        stream
+    }
+
     #[tokio::test]
     async fn bytes_that_waited_for_their_reader_have_the_time_of_their_arrival() {
         let (client, mut server) = pair().await;
-        let mut client = StampedStream::with_stamps(client);
+        let mut client = stamped(client);
         let waited = Duration::from_millis(50);
 
         // The kernel begins to stamp a little after it is first asked, and a test may be interrupted at any point.
@@ -289,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_stamp_from_before_the_request_is_not_believed() {
         let (client, mut server) = pair().await;
-        let mut client = StampedStream::with_stamps(client);
+        let mut client = stamped(client);
         server.write_all(b"unasked").unwrap();
 
         assert!(client.read(&mut [0; 64]).await.unwrap() > 0);
@@ -300,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn without_stamps_nothing_is_claimed() {
         let (client, mut server) = pair().await;
-        let mut client = StampedStream::without_stamps(client);
+        let mut client = StampedStream::new(client);
         let before = clock::monotonic();
         server.write_all(b"plain").unwrap();
 
@@ -312,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn reading_with_stamps_misses_no_byte_and_sees_the_end() {
         let (client, mut server) = pair().await;
-        let mut client = StampedStream::with_stamps(client);
+        let mut client = stamped(client);
         let sent: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
         let expected = sent.clone();
         let writer = thread::spawn(move || {
@@ -331,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn writing_goes_straight_through() {
         let (client, mut server) = pair().await;
-        let mut client = StampedStream::with_stamps(client);
+        let mut client = stamped(client);
 
         client.write_all(b"ping").await.unwrap();
         client.shutdown().await.unwrap();

@@ -4,6 +4,7 @@
 //! the rest.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +14,9 @@ use tokio::time::sleep_until;
 
 use super::closed_loop::Plan;
 use super::crew::{Crew, Orders};
+use super::muster::Muster;
 use super::open_loop::Board;
-use super::pacer::{Course, Part, Schedule, Window};
+use super::pacer::{Course, Part, Schedule};
 use super::tally::{Published, Seen, Tally};
 use super::timer::{Lead, Timer};
 use super::{closed_loop, open_loop};
@@ -38,8 +40,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) profile: LoadProfile,
     /// The same as levels over time.
     pub(crate) course: Course,
-    /// When the run is measured.
-    pub(crate) window: Window,
+    /// Where the workers meet before the clock of the run begins.
+    pub(crate) muster: Arc<Muster>,
     /// Which worker this is, of how many.
     pub(crate) part: Part,
     /// This worker's connections.
@@ -69,6 +71,8 @@ pub(crate) enum WorkerError {
     System(io::Error),
     /// There is no source of requests.
     Source(SourceFailure),
+    /// Another worker could not come.
+    CalledOff,
 }
 
 impl From<io::Error> for WorkerError {
@@ -79,11 +83,21 @@ impl From<io::Error> for WorkerError {
 
 /// Does one assignment on the current thread.
 pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
+    // Whatever ends it before the run has begun, nobody may wait for it.
+    carry_out(assignment).inspect_err(|_| assignment.muster.call_off())
+}
+
+fn carry_out(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let seat =
-        Seat { worker: assignment.part.number, workers: assignment.part.of, lines: assignment.connections };
+    let lines_per_connection = assignment.orders.lines_per_connection.map_or(1, NonZeroUsize::get);
+    let seat = Seat {
+        worker: assignment.part.number,
+        workers: assignment.part.of,
+        lines: assignment.connections * lines_per_connection,
+    };
     let source = assignment.sources.for_worker(seat).map_err(WorkerError::Source)?;
-    let (window, rounds) = (assignment.window.clone(), assignment.profile.rounds.get());
+    let window = assignment.muster.arrive().ok_or(WorkerError::CalledOff)?;
+    let rounds = assignment.profile.rounds.get();
     let published = Arc::clone(&assignment.published);
     let tally = Tally::new(window.clone(), rounds, source.has_endpoints(), published)
         .with_slow_from(assignment.orders.slow_from);
@@ -99,7 +113,7 @@ pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     drop(runtime);
     let was_stopped = stopped?;
     let ended_at = crew.ends_at();
-    let rounds_begun = assignment.window.rounds_begun(ended_at);
+    let rounds_begun = crew.window().rounds_begun(ended_at);
     let (tally, mut source) = crew.dismiss().expect("only the lines shared the crew, and they are gone");
     source.finish();
     let endpoints = source.endpoints();
@@ -116,14 +130,14 @@ struct Sent {
 async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> io::Result<Sent> {
     let board = match &assignment.profile.pacing {
         Pacing::ClosedLoop { .. } => {
-            let plan = Plan::new(assignment);
+            let plan = Plan::new(assignment, crew.window());
             for line in 0..crew.lines() {
                 tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), Rc::clone(&plan), line));
             }
             None
         }
         Pacing::OpenLoop { arrivals, .. } => {
-            let (window, course) = (assignment.window.clone(), assignment.course.clone());
+            let (window, course) = (crew.window().clone(), assignment.course.clone());
             let schedule = Schedule::new(window, course, *arrivals, assignment.part);
             let board = Board::new(Rc::clone(crew), schedule, &assignment.profile, assignment.part);
             for line in 0..crew.lines() {

@@ -10,7 +10,7 @@ use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
 use crate::request::{Check, FeedOrder, Method, ParamKind};
-use crate::scenario::{Arrivals, Breaker, Budget, Metric, Rate, ScenarioName, Stage, StageRate};
+use crate::scenario::{Arrivals, Breaker, Budget, Metric, Protocol, Rate, ScenarioName, Stage, StageRate};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -34,6 +34,12 @@ pub struct TargetTable {
     pub deployers: Vec<Located<String>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
+    /// The file with the certificate that is shown to a preview which asks for one.
+    pub client_certificate: Option<Located<PathBuf>>,
+    /// The file with its private key.
+    pub client_key: Option<Located<PathBuf>>,
+    /// Whether the service that `--local` names speaks TLS.
+    pub local_tls: bool,
     /// What previews say of themselves, and how much of it must be seen.
     pub marker: MarkerPolicy,
 }
@@ -96,6 +102,7 @@ pub(in crate::config) struct ScenarioDraft {
     pub(in crate::config) feed: Option<FeedDraft>,
     pub(in crate::config) seed: Option<u64>,
     pub(in crate::config) script: Option<Located<String>>,
+    pub(in crate::config) protocol: Protocol,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
 }

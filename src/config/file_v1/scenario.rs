@@ -1,12 +1,18 @@
 //! `[[scenario]]`: one named thing to run; how load is applied over time is for `profile`.
 
+use std::num::NonZeroU32;
+
 use super::draft::ScenarioDraft;
 use super::gate::read_gate;
 use super::keys;
 use super::profile::read_profile;
 use super::request::{read_feed, read_requests};
 use crate::config::section::Section;
-use crate::scenario::ScenarioName;
+use crate::config::value::quoted;
+use crate::scenario::{Protocol, ScenarioName};
+
+/// As many as servers allow unless they are told otherwise; more would wait in line.
+const MAX_STREAMS: u32 = 100;
 
 pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
     let sections = top.tables("scenario", keys::SCENARIO)?;
@@ -47,7 +53,37 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
         feed: section.table("feed", keys::FEED).and_then(|feed| read_feed(&feed)),
         seed: section.count("seed", 0..=u32::MAX).map(|seed| seed.value.into()),
         script: section.text("script"),
+        protocol: read_protocol(section),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
+    }
+}
+
+fn read_protocol(section: &Section<'_>) -> Protocol {
+    let streams = section.count("streams", 1..=MAX_STREAMS);
+    let count = streams.as_ref().and_then(|count| NonZeroU32::new(count.value));
+    let several = count.unwrap_or(Protocol::DEFAULT_STREAMS);
+    let Some(word) = section.text("protocol") else {
+        if let Some(streams) = streams {
+            let help = "add protocol = \"h2\", or remove `streams`: HTTP/1.1 has none";
+            section.reader.report(&streams.place, "`streams` is given without `protocol`", help);
+        }
+        return Protocol::Http1;
+    };
+    match word.value.as_str() {
+        "h2" => Protocol::Http2 { streams: several },
+        "auto" => Protocol::Auto { streams: several },
+        "http/1.1" => {
+            if let Some(streams) = streams {
+                let help = "remove it, or write protocol = \"h2\"";
+                section.reader.report(&streams.place, "`streams` is given, but HTTP/1.1 has none", help);
+            }
+            Protocol::Http1
+        }
+        other => {
+            let message = format!("unknown protocol {}", quoted(other));
+            section.reader.report(&word.place, message, "use \"http/1.1\", \"h2\" or \"auto\"");
+            Protocol::Http1
+        }
     }
 }

@@ -5,6 +5,8 @@
 mod awkward;
 mod ceilings;
 mod hostile;
+mod http2;
+mod http2_hostile;
 mod loops;
 mod mixed;
 mod polite;
@@ -28,7 +30,7 @@ use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Mix, Request};
-use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Protocol, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
 
@@ -86,6 +88,7 @@ fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
         name: ScenarioName::parse("test").unwrap(),
         requests: Request::get("/").unwrap().into(),
         script: None,
+        protocol: Protocol::Http1,
         profile: LoadProfile {
             duration,
             timeout: 2000 * MS,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -249,4 +249,31 @@ fn a_run_that_still_waits_for_a_steady_state_ends_at_once_when_cancelled() {
         assert!(measurement.is_partial() && measurement.rounds.is_empty() && measurement.elapsed.is_zero());
         assert_eq!(measurement.outcomes().total(), 0);
     }
+}
+
+#[test]
+fn a_connection_is_renewed_after_so_many_requests() {
+    let connections = Arc::new(AtomicU64::new(0));
+    let requests = Arc::new(AtomicU64::new(0));
+    let (opened, asked) = (Arc::clone(&connections), Arc::clone(&requests));
+    let address = serve(move |mut stream, _| {
+        opened.fetch_add(1, Ordering::Relaxed);
+        while read_request(&mut stream) {
+            asked.fetch_add(1, Ordering::Relaxed);
+            if stream.write_all(OK).is_err() {
+                return;
+            }
+        }
+    });
+    let mut scenario = scenario(CLOSED, 2, 200 * MS);
+    scenario.profile.reconnect_every = NonZeroU32::new(3);
+
+    let measurement = run(address, &scenario);
+
+    let (connections, requests) = (connections.load(Ordering::Relaxed), requests.load(Ordering::Relaxed));
+    assert_eq!(measurement.outcomes().errors(), 0);
+    assert!(
+        connections >= 3 && connections.abs_diff(requests.div_ceil(3)) <= 2,
+        "{connections} for {requests}"
+    );
 }

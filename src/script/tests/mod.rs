@@ -124,6 +124,7 @@ pub(super) fn blank_measurement(scenario: ScenarioName, rounds: Vec<Round>) -> M
         reached_connections: 1,
         generator: crate::measurement::GeneratorHealth::default(),
         ending: crate::measurement::Ending::Complete,
+        steady_state: crate::measurement::SteadyState::NotSought,
         endpoints: vec![],
         class_latency: vec![],
     }
