@@ -18,7 +18,7 @@ use cargo_loadgate::context::{
 use cargo_loadgate::guard::{
     self, AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
     Depth, FindListener, Inquiry, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Policy,
-    PreviewPattern, ProductionHost, ReceiptDecision, Resolution, Resolve, ResolveError, Surroundings,
+    PreviewPattern, ProductionHost, ReceiptDecision, Resolution, Resolve, ResolveError, Review, Surroundings,
 };
 use cargo_loadgate::target::{Candidate, Source};
 
@@ -141,11 +141,14 @@ fn main() -> ExitCode {
     let Some(tries) = numbers.next() else { return ExitCode::SUCCESS };
     let seed = numbers.next().unwrap_or_else(|| fastrand::u64(..));
     println!("{tries} targets from seed {seed}");
+    // Where even the pull request's own preview is refused before DNS, the attack would show nothing.
+    let refusal =
+        guard::clear(&inquiry, &Recorder::default().outside()).expect_err("DNS gives no answer here");
+    if !refusal.layer.starts_with("L7") {
+        println!("the pull request's own preview is refused too early: {refusal}");
+        return ExitCode::FAILURE;
+    }
     match attack(inquiry, tries, &mut fastrand::Rng::with_seed(seed)) {
-        Ok(0) => {
-            println!("no target came through to DNS, so that nothing was shown");
-            ExitCode::FAILURE
-        }
         Ok(near) => {
             println!("no host outside the grammar was asked for; {near} targets came through to DNS");
             ExitCode::SUCCESS
@@ -238,6 +241,7 @@ fn inquiry() -> Inquiry {
         policy: Policy {
             preview: vec![PreviewPattern::parse("pr-{pr}.preview.kiosk.example").expect(fact)],
             production: vec![ProductionHost::parse("www.kiosk.example").expect(fact)],
+            review: Review::Base { commit: "89abcde".into() },
             ..Policy::default()
         },
         surroundings: Surroundings::default(),

@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn a_preview_pattern_on_a_platform_that_wants_to_be_asked_is_seen() {
+        let on_netlify = policy(&["deploy-preview-{pr}--shop.netlify.app"], &["shop.test"], &[]);
+        let agreed = Policy { consent: Some("ticket 1".into()), ..on_netlify.clone() };
+        let elsewhere = policy(&["pr-{pr}.preview.shop.test"], &["shop.test"], &[]);
+
+        assert_eq!(on_netlify.platform_without_consent(), Some("Netlify"));
+        assert_eq!((agreed.platform_without_consent(), elsewhere.platform_without_consent()), (None, None));
+    }
+
+    #[test]
     fn public_suffixes_alone_are_no_production_list() {
         for (production, is_empty) in [
             (&["com", "co.uk"][..], true),

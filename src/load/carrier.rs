@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::codec::Answer;
 use super::connection::{Connection, Deadline, Exchange, Failure, open_http1};
@@ -91,6 +92,14 @@ impl Carrier {
         }
     }
 
+    /// Returns when the last answer had come in, where the kernel says so; what others share has no such time.
+    pub(crate) fn arrived_at(&self, sent_at: Instant) -> Option<Instant> {
+        match self {
+            Self::Alone(own) => own.connection.as_ref()?.arrived_at(sent_at),
+            Self::Rider(_) => None,
+        }
+    }
+
     /// Returns the bytes sent and received since this was asked last.
     pub(crate) fn take_traffic(&mut self) -> u64 {
         match self {
@@ -128,7 +137,9 @@ impl Own {
         self.attempts += 1;
         let orders = Arc::clone(&self.orders);
         let first = self.address.unwrap_or(self.attempts - 1);
-        let opening = open_http1(&orders.target, first, orders.tls.as_ref());
+        // In the closed loop an answer's end is the next request's beginning, and only our own clock can say both.
+        let is_stamped = orders.is_scheduled;
+        let opening = open_http1(&orders.target, first, orders.tls.as_ref(), is_stamped);
         let mut opening = std::pin::pin!(opening);
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),

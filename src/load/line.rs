@@ -175,10 +175,14 @@ impl Line {
         let requests = wire.requests();
         crew.send_off(*number, times.intended_at, chosen.endpoint, requests.try_into().unwrap_or(u32::MAX));
         let mut answered = 0;
+        let mut now;
         let is_usable = loop {
             let exchange = Exchange { wire, interest: chosen.interest, witness, deadline };
             let result = carrier.exchange(exchange, answered).await;
-            times.finished_at = clock::monotonic();
+            now = clock::monotonic();
+            // An answer that waited for this worker's turn was complete before.
+            let arrived_at = result.ok().and_then(|_| carrier.arrived_at(times.sent_at));
+            times.finished_at = arrived_at.unwrap_or(now);
             let judgement = judge(crew, *number, chosen, result.ok(), witness);
             let traffic = carrier.take_traffic();
             let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
@@ -201,8 +205,8 @@ impl Line {
             self.carrier.close();
             self.carried = 0;
         }
-        self.crew.settled(self.number, times.finished_at);
-        times.finished_at
+        self.crew.settled(self.number, now);
+        now
     }
 
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {

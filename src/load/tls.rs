@@ -10,11 +10,11 @@ use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::LoadError;
+use super::stamp::StampedStream;
 use crate::guard::ClearedTarget;
 use crate::scenario::Protocol;
 use crate::target::{ClientIdentity, Scheme};
@@ -64,12 +64,12 @@ impl Tls {
     }
 
     /// Shakes hands over a new connection.
-    pub(crate) async fn shake_hands(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn shake_hands(&self, tcp: StampedStream) -> io::Result<TlsStream<StampedStream>> {
         self.connector.connect(self.server_name.clone(), tcp).await
     }
 
     /// Returns whether this server, over TLS, has agreed on HTTP/2.
-    pub(crate) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    pub(crate) fn is_http2(stream: &TlsStream<StampedStream>) -> bool {
         stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
     }
 }

@@ -18,7 +18,7 @@ use super::muster::Muster;
 use super::open_loop::Board;
 use super::pacer::{Course, Part, Schedule};
 use super::tally::{Published, Seen, Tally};
-use super::timer::Timer;
+use super::timer::{Lead, Timer};
 use super::{closed_loop, open_loop};
 use crate::clock;
 use crate::request::{RequestSources, Seat, SourceFailure};
@@ -161,7 +161,8 @@ async fn settle(assignment: &Assignment<'_>, crew: &Rc<Crew>, sent: Sent) -> io:
 }
 
 async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
-    let timer = Timer::new()?;
+    let lead = if board.is_some() { Lead::for_workers(assignment.part.of) } else { Lead::NONE };
+    let timer = Timer::new(lead)?;
     let sending = async {
         match board {
             Some(board) => board.dispatch(&timer).await,

@@ -14,6 +14,7 @@ mod profiles;
 mod scripts;
 mod sources;
 mod stall;
+mod stamps;
 mod tls;
 
 use std::io::{Read, Write};
