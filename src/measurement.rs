@@ -4,6 +4,8 @@
 //! [`LOWEST_DISCERNIBLE_NS`] and [`HIGHEST_TRACKABLE_NS`]. Nothing scheduled is ever dropped: what was not sent or
 //! not answered has a class of its own.
 
+mod ending;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Measure, Quantile, Rate, ScenarioName};
+
+pub use ending::Ending;
 
 /// The finest step of a histogram: a tenth of a microsecond.
 pub const LOWEST_DISCERNIBLE_NS: u64 = 100;
@@ -285,39 +289,6 @@ pub enum SteadyState {
     Found,
     /// It was not, and the measured time began when the warm-up had lasted as long as it may.
     NotFound,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Ending {
-    /// As planned.
-    #[default]
-    Complete,
-    /// Somebody interrupted it (Ctrl-C).
-    Interrupted,
-    /// The circuit breaker opened: the target was not well, for this reason.
-    Unhealthy(String),
-    /// The guard took its permission back, for this reason.
-    Revoked(String),
-    /// The run reached a ceiling of what may be sent, and this one.
-    Exhausted(String),
-    /// The source of requests failed, for this reason.
-    SourceFailed(String),
-}
-
-impl Ending {
-    /// Returns why a run was cut short, as a fragment; `None` where it was not.
-    #[must_use]
-    pub fn reason(&self) -> Option<String> {
-        match self {
-            Self::Complete => None,
-            Self::Interrupted => Some("the run was interrupted".to_owned()),
-            Self::Unhealthy(why) => Some(format!("the target was unhealthy: {why}")),
-            Self::Revoked(why) => Some(format!("the guard took its permission back: {why}")),
-            Self::Exhausted(why) => Some(format!("the run reached its ceiling: {why}")),
-            Self::SourceFailed(why) => Some(format!("the requests ran out: {why}")),
-        }
-    }
 }
 
 /// What was seen of the requests of one kind, over the whole measured time.

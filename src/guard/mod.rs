@@ -265,6 +265,4 @@ impl<'a> Case<'a> {
 }
 
 #[cfg(test)]
-mod corpus;
-#[cfg(test)]
 mod tests;

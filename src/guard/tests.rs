@@ -1,5 +1,7 @@
 //! Tests of the guard as a whole: the order of its layers, its receipt, and what no text from outside can do.
 
+mod corpus;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -5,13 +5,13 @@
 
 use std::ffi::OsStr;
 
-use super::layers::fixture;
-use super::*;
 use crate::ci::{self, Environment};
 use crate::context::{CommitSha, Deployment, PullRequestNumber};
+use crate::guard::layers::fixture;
+use crate::guard::*;
 use crate::request::{Method, Request};
 
-const CORPUS: &str = include_str!("../../tests/corpus/targets.txt");
+const CORPUS: &str = include_str!("../../../tests/corpus/targets.txt");
 
 const PREVIEWS: [&str; 9] = [
     "pr-{pr}.preview.kiosk.example",
