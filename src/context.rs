@@ -312,15 +312,15 @@ impl Context {
         }
     }
 
-    /// Joins a deployment to its pull request, for payloads that do not carry the number.
+    /// Joins a commit to its pull request, for jobs that are not told the number or the branches.
     ///
-    /// The caller has seen that the pull request is open and that its head is the deployed commit. A number that the
-    /// payload did say stays as it is, and so does everything in a context without a pull request. The branches are
-    /// the forge's: the reference of a deployment is any name of its commit, and a tag looks like a branch there.
+    /// The caller has seen that the pull request is open and that its head is the commit under test. Another number
+    /// than the job was told changes nothing, and neither does any in a context without a pull request. The branches
+    /// are the forge's: the reference of a deployment is any name of its commit, and a tag looks like a branch there.
     #[must_use]
     pub fn joined_to(mut self, found: JoinedPullRequest) -> Self {
         if let Self::PullRequest(pull_request) = &mut self
-            && pull_request.number.is_none()
+            && pull_request.number.is_none_or(|number| number == found.number)
         {
             pull_request.number = Some(found.number);
             pull_request.head_branch = Some(found.head_branch);

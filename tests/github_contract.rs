@@ -16,12 +16,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cargo_loadgate::context::{CommitSha, PullRequestNumber, Repository};
-use cargo_loadgate::github::{Client, CommentChange, GithubError};
+use cargo_loadgate::github::{Client, CommentChange, DeploymentFilter, GithubError};
 use cargo_loadgate::secret::Secret;
 use serde_json::{Value, json};
 
 const EMULATOR: &str = "http://127.0.0.1:4001";
 const CHECKING_PROXY: &str = "http://127.0.0.1:4010";
+const DOCUMENTED_ANSWERS: &str = "http://127.0.0.1:4012";
 const API_DESCRIPTION: &str = "node_modules/@octokit/openapi/generated/api.github.com.json";
 
 /// Tells the inner test where the programs are; without it the inner test must not run.
@@ -76,6 +77,8 @@ fn inside_the_namespace() {
 
         create_then_edit(&double, number).await;
         ask_for_pull_requests().await;
+        ask_for_what_the_emulator_does_not_know().await;
+        read_what_github_documents().await;
         gate_a_service_twice(&double).await;
 
         assert_eq!(double.request_violations(), Vec::<String>::new());
@@ -114,6 +117,44 @@ async fn ask_for_pull_requests() {
     let found = client.pull_requests_with_head(&repository, &commit).await;
 
     assert!(matches!(found, Err(GithubError::NotFound { .. })), "{found:?}");
+}
+
+/// Deployments and files are not in the emulator, but the proxy knows how the calls must look.
+async fn ask_for_what_the_emulator_does_not_know() {
+    let client = Client::new(CHECKING_PROXY, &Secret::new("token_of_the_tool".into())).unwrap();
+    let repository = Repository::parse("octocat/shop").unwrap();
+    let commit = CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap();
+    let desk = client.deployment_desk(&repository).unwrap();
+
+    for filter in [
+        DeploymentFilter::Commit(&commit),
+        DeploymentFilter::Environment("shop (Production) & more"),
+        DeploymentFilter::Newest,
+    ] {
+        let found = desk.deployments(filter).await;
+        assert!(matches!(found, Err(GithubError::NotFound { .. })), "{filter:?}: {:?}", found.err());
+    }
+    assert_eq!(client.file_at(&repository, "shops/a b/loadgate.toml", commit.as_str()).await, Ok(None));
+    assert!(client.tip_of(&repository, "feat/a+b").await.is_err());
+}
+
+/// The examples in GitHub's own description, served as they are: what we read must be what GitHub writes.
+async fn read_what_github_documents() {
+    let client = Client::new(DOCUMENTED_ANSWERS, &Secret::new("token_of_the_tool".into())).unwrap();
+    let repository = Repository::parse("octocat/example").unwrap();
+    let desk = client.deployment_desk(&repository).unwrap();
+
+    let pull_request = desk.pull_request(PullRequestNumber::parse("1347").unwrap()).await.unwrap();
+    assert!(pull_request.is_open && CommitSha::parse(&pull_request.head_sha).is_ok(), "{pull_request:?}");
+    let deployments = desk.deployments(DeploymentFilter::Newest).await.unwrap();
+    let deployment = desk.with_statuses(deployments[0].clone()).await.unwrap();
+    assert_eq!(
+        (deployment.environments.as_slice(), deployment.state.as_str()),
+        (&["production".to_owned()][..], "success")
+    );
+    assert!(deployment.creators.contains(&"octocat".to_owned()), "{deployment:?}");
+    assert!(!deployment.urls.is_empty() && !deployment.reporters.is_empty(), "{deployment:?}");
+    assert!(client.tip_of(&repository, "main").await.is_ok());
 }
 
 /// Runs the whole program in the job of a pull request: recorded six times, then slowed.
@@ -213,11 +254,12 @@ impl Double {
                 "prism",
                 &["proxy", "-h", "127.0.0.1", "-p", "4010", API_DESCRIPTION, EMULATOR],
             ),
+            start("mock.log", "prism", &["mock", "-h", "127.0.0.1", "-p", "4012", API_DESCRIPTION]),
         ];
         // The emulator closes idle connections while a gate runs.
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let double = Self { programs: programs.to_owned(), children, http };
-        for url in [EMULATOR, CHECKING_PROXY] {
+        for url in [EMULATOR, CHECKING_PROXY, DOCUMENTED_ANSWERS] {
             double.wait_for_answer(url).await;
         }
         double

@@ -305,120 +305,125 @@ mod tests {
 
     type Pairs = Vec<(&'static str, &'static str)>;
 
+    /// A system, the variable of its pull request's number, and all variables.
+    type Job = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
     /// A job of pull request 1 on every system, with the variable of its number.
-    fn jobs() -> Vec<(&'static str, &'static str, Pairs)> {
-        vec![
-            (
-                "GitLab CI",
-                "CI_MERGE_REQUEST_IID",
-                vec![
-                    ("GITLAB_CI", "true"),
-                    ("CI_PIPELINE_SOURCE", "merge_request_event"),
-                    ("CI_MERGE_REQUEST_ID", "987654"),
-                    ("CI_MERGE_REQUEST_IID", "1"),
-                    ("CI_COMMIT_SHA", MERGE),
-                    ("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", HEAD),
-                    ("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "feat/cart"),
-                    ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"),
-                    ("CI_MERGE_REQUEST_PROJECT_PATH", "group/team/shop"),
-                    ("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "7"),
-                    ("CI_MERGE_REQUEST_PROJECT_ID", "7"),
-                ],
-            ),
-            (
-                "CircleCI",
-                "CIRCLE_PULL_REQUEST",
-                vec![
-                    ("CIRCLECI", "true"),
-                    ("CIRCLE_PULL_REQUEST", "https://github.com/acme/shop/pull/1"),
-                    ("CIRCLE_SHA1", HEAD),
-                    ("CIRCLE_BRANCH", "feat/cart"),
-                ],
-            ),
-            (
-                "Buildkite",
-                "BUILDKITE_PULL_REQUEST",
-                vec![
-                    ("BUILDKITE", "true"),
-                    ("BUILDKITE_PULL_REQUEST", "1"),
-                    ("BUILDKITE_COMMIT", HEAD),
-                    ("BUILDKITE_BRANCH", "feat/cart"),
-                    ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "main"),
-                    ("BUILDKITE_REPO", "git@github.com:acme/shop.git"),
-                    ("BUILDKITE_PULL_REQUEST_REPO", "git@github.com:acme/shop.git"),
-                ],
-            ),
-            (
-                "Azure Pipelines",
-                "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER",
-                vec![
-                    ("TF_BUILD", "True"),
-                    ("BUILD_REASON", "PullRequest"),
-                    ("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "1"),
-                    ("SYSTEM_PULLREQUEST_PULLREQUESTID", "555"),
-                    ("SYSTEM_PULLREQUEST_SOURCECOMMITID", HEAD),
-                    ("BUILD_SOURCEVERSION", MERGE),
-                    ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "refs/heads/feat/cart"),
-                    ("SYSTEM_PULLREQUEST_TARGETBRANCH", "refs/heads/main"),
-                    ("BUILD_REPOSITORY_NAME", "acme/shop"),
-                    ("BUILD_REPOSITORY_PROVIDER", "GitHub"),
-                    ("SYSTEM_PULLREQUEST_ISFORK", "False"),
-                ],
-            ),
-            (
-                "Bitbucket Pipelines",
-                "BITBUCKET_PR_ID",
-                vec![
-                    ("BITBUCKET_BUILD_NUMBER", "12"),
-                    ("BITBUCKET_PR_ID", "1"),
-                    ("BITBUCKET_COMMIT", HEAD),
-                    ("BITBUCKET_BRANCH", "feat/cart"),
-                    ("BITBUCKET_PR_DESTINATION_BRANCH", "main"),
-                    ("BITBUCKET_REPO_FULL_NAME", "acme/shop"),
-                ],
-            ),
-            (
-                "Jenkins",
-                "CHANGE_ID",
-                vec![
-                    ("JENKINS_URL", "https://ci.shop.test/"),
-                    ("CHANGE_ID", "1"),
-                    ("GIT_COMMIT", HEAD),
-                    ("CHANGE_BRANCH", "feat/cart"),
-                    ("CHANGE_TARGET", "main"),
-                    ("CHANGE_URL", "https://github.com/acme/shop/pull/1"),
-                ],
-            ),
-            (
-                "Woodpecker",
-                "CI_COMMIT_PULL_REQUEST",
-                vec![
-                    ("CI", "woodpecker"),
-                    ("CI_PIPELINE_EVENT", "pull_request"),
-                    ("CI_COMMIT_PULL_REQUEST", "1"),
-                    ("CI_COMMIT_SHA", HEAD),
-                    ("CI_COMMIT_SOURCE_BRANCH", "feat/cart"),
-                    ("CI_COMMIT_TARGET_BRANCH", "main"),
-                    ("CI_REPO", "acme/shop"),
-                    ("CI_FORGE_URL", "https://codeberg.org"),
-                ],
-            ),
-            (
-                "Drone",
-                "DRONE_PULL_REQUEST",
-                vec![
-                    ("DRONE", "true"),
-                    ("DRONE_BUILD_EVENT", "pull_request"),
-                    ("DRONE_PULL_REQUEST", "1"),
-                    ("DRONE_COMMIT_SHA", HEAD),
-                    ("DRONE_SOURCE_BRANCH", "feat/cart"),
-                    ("DRONE_TARGET_BRANCH", "main"),
-                    ("DRONE_REPO_OWNER", "acme"),
-                    ("DRONE_REPO_NAME", "shop"),
-                    ("DRONE_REPO_LINK", "https://github.com/acme/shop"),
-                ],
-            ),
-        ]
+    const JOBS: [Job; 8] = [
+        (
+            "GitLab CI",
+            "CI_MERGE_REQUEST_IID",
+            &[
+                ("GITLAB_CI", "true"),
+                ("CI_PIPELINE_SOURCE", "merge_request_event"),
+                ("CI_MERGE_REQUEST_ID", "987654"),
+                ("CI_MERGE_REQUEST_IID", "1"),
+                ("CI_COMMIT_SHA", MERGE),
+                ("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", HEAD),
+                ("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "feat/cart"),
+                ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"),
+                ("CI_MERGE_REQUEST_PROJECT_PATH", "group/team/shop"),
+                ("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "7"),
+                ("CI_MERGE_REQUEST_PROJECT_ID", "7"),
+            ],
+        ),
+        (
+            "CircleCI",
+            "CIRCLE_PULL_REQUEST",
+            &[
+                ("CIRCLECI", "true"),
+                ("CIRCLE_PULL_REQUEST", "https://github.com/acme/shop/pull/1"),
+                ("CIRCLE_SHA1", HEAD),
+                ("CIRCLE_BRANCH", "feat/cart"),
+            ],
+        ),
+        (
+            "Buildkite",
+            "BUILDKITE_PULL_REQUEST",
+            &[
+                ("BUILDKITE", "true"),
+                ("BUILDKITE_PULL_REQUEST", "1"),
+                ("BUILDKITE_COMMIT", HEAD),
+                ("BUILDKITE_BRANCH", "feat/cart"),
+                ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "main"),
+                ("BUILDKITE_REPO", "git@github.com:acme/shop.git"),
+                ("BUILDKITE_PULL_REQUEST_REPO", "git@github.com:acme/shop.git"),
+            ],
+        ),
+        (
+            "Azure Pipelines",
+            "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER",
+            &[
+                ("TF_BUILD", "True"),
+                ("BUILD_REASON", "PullRequest"),
+                ("SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "1"),
+                ("SYSTEM_PULLREQUEST_PULLREQUESTID", "555"),
+                ("SYSTEM_PULLREQUEST_SOURCECOMMITID", HEAD),
+                ("BUILD_SOURCEVERSION", MERGE),
+                ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "refs/heads/feat/cart"),
+                ("SYSTEM_PULLREQUEST_TARGETBRANCH", "refs/heads/main"),
+                ("BUILD_REPOSITORY_NAME", "acme/shop"),
+                ("BUILD_REPOSITORY_PROVIDER", "GitHub"),
+                ("SYSTEM_PULLREQUEST_ISFORK", "False"),
+            ],
+        ),
+        (
+            "Bitbucket Pipelines",
+            "BITBUCKET_PR_ID",
+            &[
+                ("BITBUCKET_BUILD_NUMBER", "12"),
+                ("BITBUCKET_PR_ID", "1"),
+                ("BITBUCKET_COMMIT", HEAD),
+                ("BITBUCKET_BRANCH", "feat/cart"),
+                ("BITBUCKET_PR_DESTINATION_BRANCH", "main"),
+                ("BITBUCKET_REPO_FULL_NAME", "acme/shop"),
+            ],
+        ),
+        (
+            "Jenkins",
+            "CHANGE_ID",
+            &[
+                ("JENKINS_URL", "https://ci.shop.test/"),
+                ("CHANGE_ID", "1"),
+                ("GIT_COMMIT", HEAD),
+                ("CHANGE_BRANCH", "feat/cart"),
+                ("CHANGE_TARGET", "main"),
+                ("CHANGE_URL", "https://github.com/acme/shop/pull/1"),
+            ],
+        ),
+        (
+            "Woodpecker",
+            "CI_COMMIT_PULL_REQUEST",
+            &[
+                ("CI", "woodpecker"),
+                ("CI_PIPELINE_EVENT", "pull_request"),
+                ("CI_COMMIT_PULL_REQUEST", "1"),
+                ("CI_COMMIT_SHA", HEAD),
+                ("CI_COMMIT_SOURCE_BRANCH", "feat/cart"),
+                ("CI_COMMIT_TARGET_BRANCH", "main"),
+                ("CI_REPO", "acme/shop"),
+                ("CI_FORGE_URL", "https://codeberg.org"),
+            ],
+        ),
+        (
+            "Drone",
+            "DRONE_PULL_REQUEST",
+            &[
+                ("DRONE", "true"),
+                ("DRONE_BUILD_EVENT", "pull_request"),
+                ("DRONE_PULL_REQUEST", "1"),
+                ("DRONE_COMMIT_SHA", HEAD),
+                ("DRONE_SOURCE_BRANCH", "feat/cart"),
+                ("DRONE_TARGET_BRANCH", "main"),
+                ("DRONE_REPO_OWNER", "acme"),
+                ("DRONE_REPO_NAME", "shop"),
+                ("DRONE_REPO_LINK", "https://github.com/acme/shop"),
+            ],
+        ),
+    ];
+
+    fn jobs() -> impl Iterator<Item = (&'static str, &'static str, Pairs)> {
+        JOBS.into_iter().map(|(system, variable, pairs)| (system, variable, pairs.to_vec()))
     }
 
     fn read_all(pairs: &Pairs) -> Result<Reading, CiError> {
@@ -426,7 +431,7 @@ mod tests {
     }
 
     fn job(system: &str) -> Pairs {
-        jobs().into_iter().find(|(name, ..)| *name == system).unwrap().2
+        jobs().find(|(name, ..)| *name == system).unwrap().2
     }
 
     fn with(mut pairs: Pairs, variable: &'static str, value: &'static str) -> Pairs {
@@ -515,7 +520,7 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_errors() {
-        for (system, variable, pairs) in jobs().into_iter().filter(|(system, ..)| *system != "CircleCI") {
+        for (system, variable, pairs) in jobs().filter(|(system, ..)| *system != "CircleCI") {
             for value in ["01", "-1", "0x1", "1.www", "null", "\u{661}", "12345678901", "1 "] {
                 let error = read_all(&with(pairs.clone(), variable, value)).unwrap_err();
                 assert!(matches!(error, CiError::MalformedVariable { .. }), "{system} {value}: {error}");

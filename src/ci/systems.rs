@@ -27,7 +27,7 @@ pub(super) struct System {
 /// Where a system says which pull request a job belongs to.
 pub(super) enum PullRequestFacts {
     /// In variables.
-    Variables(Variables),
+    Variables(&'static Variables),
     /// In the payload that GitHub Actions has too.
     Payload,
     /// Nowhere that is known.
@@ -65,7 +65,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "GitLab CI",
         marker: Marker::Set("GITLAB_CI"),
         trigger: Some("CI_PIPELINE_SOURCE"),
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: Some(("CI_PIPELINE_SOURCE", "merge_request_event")),
             // The number within the project; CI_MERGE_REQUEST_ID counts over the whole instance.
             number: &[Number::Plain("CI_MERGE_REQUEST_IID")],
@@ -87,7 +87,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "CircleCI",
         marker: Marker::Set("CIRCLECI"),
         trigger: None,
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: None,
             number: &[Number::InUrl("CIRCLE_PULL_REQUEST"), Number::Plain("CIRCLE_PR_NUMBER")],
             head_sha: &["CIRCLE_SHA1"],
@@ -108,7 +108,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Buildkite",
         marker: Marker::Set("BUILDKITE"),
         trigger: Some("BUILDKITE_SOURCE"),
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: None,
             number: &[Number::OrWord("BUILDKITE_PULL_REQUEST", "false")],
             head_sha: &["BUILDKITE_COMMIT"],
@@ -126,7 +126,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Azure Pipelines",
         marker: Marker::Set("TF_BUILD"),
         trigger: Some("BUILD_REASON"),
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: Some(("BUILD_REASON", "PullRequest")),
             number: AZURE_NUMBER,
             head_sha: &["SYSTEM_PULLREQUEST_SOURCECOMMITID"],
@@ -143,7 +143,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Bitbucket Pipelines",
         marker: Marker::Set("BITBUCKET_BUILD_NUMBER"),
         trigger: None,
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: None,
             number: &[Number::Plain("BITBUCKET_PR_ID")],
             head_sha: &["BITBUCKET_COMMIT"],
@@ -161,7 +161,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Jenkins",
         marker: Marker::Set("JENKINS_URL"),
         trigger: None,
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: None,
             number: &[
                 Number::Plain("CHANGE_ID"),
@@ -184,7 +184,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Woodpecker",
         marker: Marker::Says("CI", "woodpecker"),
         trigger: Some("CI_PIPELINE_EVENT"),
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: Some(("CI_PIPELINE_EVENT", "pull_request")),
             number: &[Number::Plain("CI_COMMIT_PULL_REQUEST")],
             head_sha: &["CI_COMMIT_SHA"],
@@ -201,7 +201,7 @@ static TOLD_IN_VARIABLES: [System; 8] = [
         name: "Drone",
         marker: Marker::Set("DRONE"),
         trigger: Some("DRONE_BUILD_EVENT"),
-        pull_request: PullRequestFacts::Variables(Variables {
+        pull_request: PullRequestFacts::Variables(&Variables {
             trigger: Some(("DRONE_BUILD_EVENT", "pull_request")),
             number: &[Number::Plain("DRONE_PULL_REQUEST")],
             head_sha: &["DRONE_COMMIT_SHA"],

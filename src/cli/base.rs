@@ -17,7 +17,7 @@ use crate::guard::{ControlPlaneError, Depth, Review};
 /// Where the base branch is read.
 enum Base {
     Local(LocalBase),
-    Remote { base: RemoteBase, prefix: String },
+    Remote { base: Box<RemoteBase>, prefix: String },
 }
 
 /// Why a file of the base branch could not be read, and what to do about it.
@@ -48,7 +48,7 @@ impl Base {
         }
         let prefix = git::prefix(directory).unwrap_or_default();
         match RemoteBase::find(&session.forges(), pull_request) {
-            Ok(base) => Ok(Self::Remote { base, prefix }),
+            Ok(base) => Ok(Self::Remote { base: Box::new(base), prefix }),
             Err(error) => Err(Unreadable {
                 why: format!("{shallow}, and {}", chain(&error)),
                 remedy: format!(

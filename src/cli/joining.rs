@@ -6,12 +6,15 @@ use crate::ci::Reading;
 use crate::context::{Context, Forge, JoinedPullRequest};
 use crate::publish;
 
-/// A `deployment_status` payload does not name its pull request; the forge knows it by the deployed commit.
+/// A `deployment_status` payload does not name its pull request, and some CI systems don't name its base branch; the
+/// forge knows both by the commit.
 ///
 /// The guard refuses a deployment without a pull request, so what fails here is only said.
 pub(super) fn find_pull_request(session: &Session, reading: &mut Reading) {
     let Some(pull_request) = reading.context.pull_request() else { return };
-    if pull_request.number.is_some() || pull_request.forge != Forge::GitHub {
+    let known = pull_request.number;
+    let is_whole = known.is_some() && pull_request.base_branch.is_some();
+    if is_whole || pull_request.forge != Forge::GitHub {
         return;
     }
     let Some(token) = session.forge_token() else {
@@ -24,7 +27,8 @@ pub(super) fn find_pull_request(session: &Session, reading: &mut Reading) {
     let (repository, head) = (&pull_request.repository, &pull_request.head_sha);
     match publish::pull_requests_of(api_url, &token, repository, head, &session.cancel) {
         Ok(found) => {
-            let mut open = found.into_iter().filter(|one| one.is_open);
+            let is_meant = |number| known.is_none_or(|known| known == number);
+            let mut open = found.into_iter().filter(|one| one.is_open && is_meant(one.number));
             match (open.next(), open.next()) {
                 (Some(only), None) => {
                     let context = std::mem::replace(&mut reading.context, Context::Desk);

@@ -148,7 +148,7 @@ impl Watcher {
         match recheck(&self.target, &self.inquiry, &self.world.outside(), self.which) {
             Ok(_) => self.failures = 0,
             Err(revocation) if revocation.is_transient && self.failures + 1 < MAX_FAILURES => {
-                self.failures += 1
+                self.failures += 1;
             }
             Err(revocation) => self.end(revocation),
         }

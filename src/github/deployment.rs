@@ -176,9 +176,14 @@ impl DeploymentDesk<'_> {
 
     /// Returns a deployment with what its statuses say.
     pub async fn with_statuses(&self, entry: DeploymentEntry) -> Result<DeploymentRecord, GithubError> {
-        let path = format!("/repos/{}/deployments/{}/statuses", self.repository, entry.id);
-        let statuses: Vec<StatusEntry> =
-            self.session.all_pages("read the statuses of a deployment", &path).await?;
+        const WHAT: &str = "read the statuses of a deployment";
+        let path =
+            format!("/repos/{}/deployments/{}/statuses?per_page={PER_PAGE}", self.repository, entry.id);
+        let statuses: Vec<StatusEntry> = self.session.ask(WHAT, Method::GET, &path, None).await?;
+        // Nobody promises which of more than a page come first, and the latest one decides.
+        if statuses.len() >= PER_PAGE {
+            return Err(GithubError::TooManyPages { what: WHAT, pages: 1 });
+        }
         Ok(record(entry, statuses))
     }
 }
@@ -276,6 +281,15 @@ mod tests {
         assert_eq!(found[0].urls, ["https://pr-1.p.test", "https://old.p.test", "https://log"]);
         assert_eq!(found[0].creators, ["vercel[bot]"]);
         assert_eq!(found[0].reporters, ["octocat", "vercel[bot]"]);
+    }
+
+    #[tokio::test]
+    async fn a_deployment_whose_latest_status_may_be_missing_is_an_error() {
+        let many = json!((1..=100).map(|id| status(id, "success", "https://x.test")).collect::<Vec<_>>());
+
+        let error = read(json!([deployment(9)]), many).await.unwrap_err();
+
+        assert!(matches!(error, GithubError::TooManyPages { .. }), "{error}");
     }
 
     #[tokio::test]

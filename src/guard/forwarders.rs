@@ -134,7 +134,7 @@ const COMM_CHARS: usize = 15;
 /// Returns the forwarder that goes by a name.
 pub(super) fn find(name: &str) -> Option<&'static Forwarder> {
     let is_named = |listed: &&str| *listed == name || (name.len() == COMM_CHARS && listed.starts_with(name));
-    FORWARDERS.iter().find(|forwarder| forwarder.names.iter().any(|listed| is_named(&listed)))
+    FORWARDERS.iter().find(|forwarder| forwarder.names.iter().any(&is_named))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! together; waiting for it is part of no latency, and neither is think time.
 
 use std::cell::RefCell;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
@@ -19,7 +20,9 @@ use crate::scenario::Pacing;
 
 /// What one worker's lines have to keep to.
 pub(crate) struct Plan {
+    /// When connections are at work; lines that share one work together.
     roster: Roster,
+    lines_per_connection: usize,
     /// Whether lines may have to leave.
     is_staged: bool,
     ceiling: Option<RefCell<Ceiling>>,
@@ -36,6 +39,7 @@ impl Plan {
         };
         Rc::new(Self {
             roster: Roster::new(window.clone(), course.clone(), *part),
+            lines_per_connection: assignment.orders.lines_per_connection.map_or(1, NonZeroUsize::get),
             is_staged,
             ceiling: ceiling.map(|rate| RefCell::new(Ceiling::new(window.starts_at(), rate, *part))),
             think_time: profile.think_time,
@@ -46,7 +50,7 @@ impl Plan {
     async fn turn(&self, crew: &Crew, line: usize) {
         loop {
             let now = clock::monotonic();
-            match self.roster.turn(line, now) {
+            match self.turn_of(line, now) {
                 Turn::At(instant) if instant <= now => return,
                 Turn::At(instant) => sleep_until(instant.into()).await,
                 Turn::Unannounced => crew.window().announced().await,
@@ -55,9 +59,13 @@ impl Plan {
         }
     }
 
+    fn turn_of(&self, line: usize, now: Instant) -> Turn {
+        self.roster.turn(line / self.lines_per_connection, now)
+    }
+
     fn has_turn(&self, line: usize) -> bool {
         let now = clock::monotonic();
-        !self.is_staged || matches!(self.roster.turn(line, now), Turn::At(instant) if instant <= now)
+        !self.is_staged || matches!(self.turn_of(line, now), Turn::At(instant) if instant <= now)
     }
 }
 

@@ -116,17 +116,18 @@ impl Crew {
         source: Box<dyn RequestSource>,
         connections: usize,
     ) -> Rc<Self> {
+        let asked = source.address();
+        let address = asked.and_then(|asked| orders.target.addresses().iter().position(|a| *a == asked));
+        let place = |number| Place::new(Arc::clone(&orders), address, number);
         let places = match orders.lines_per_connection {
-            Some(_) => (0..connections).map(|number| Place::new(Arc::clone(&orders), number)).collect(),
+            Some(_) => (0..connections).map(place).collect(),
             None => Vec::new(),
         };
         let lines = connections * orders.lines_per_connection.map_or(1, NonZeroUsize::get);
         Rc::new(Self {
             places,
             source_is_instant: source.is_instant(),
-            address: source
-                .address()
-                .and_then(|asked| orders.target.addresses().iter().position(|a| *a == asked)),
+            address,
             source: RefCell::new(source),
             orders,
             window,

@@ -114,6 +114,29 @@ impl Ended {
     }
 }
 
+/// Commits files as the tip of the base branch, as a checkout of its whole history would have it.
+pub(crate) fn merge_into_base(directory: &Path, files: &[&str]) {
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args([
+            "-c",
+            "user.name=a test",
+            "-c",
+            "user.email=test@example.test",
+            "-c",
+            "commit.gpgsign=false",
+        ]);
+        let status = command.args(arguments).current_dir(directory).status().unwrap();
+        assert!(status.success(), "git {arguments:?}");
+    };
+    if !directory.join(".git").exists() {
+        git(&["init", "--quiet", "--initial-branch=main"]);
+    }
+    git(&[&["add", "--force", "--"], files].concat());
+    git(&["commit", "--quiet", "--allow-empty", "--message=the policy"]);
+    git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+}
+
 /// Returns the built binary.
 pub(crate) fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_cargo-loadgate"))

@@ -80,7 +80,8 @@ impl Knowledge {
                 None => self.answer_about_deployments(path, query),
             },
             ["pulls", number] => {
-                let found = self.pull_requests.iter().find(|one| one["number"].to_string() == number);
+                let found =
+                    self.pull_requests.iter().find(|one| one["number"].as_u64() == number.parse().ok());
                 let fallback = number.parse().map(open_pull_request);
                 match found.cloned().or(fallback.ok()) {
                     Some(pull_request) => Reply::json(200, &pull_request.to_string()),
@@ -96,8 +97,10 @@ impl Knowledge {
         let parts: Vec<&str> = path.split('/').collect();
         let body = match parts[..] {
             ["deployments", id, "statuses"] => {
-                let found =
-                    self.deployments.iter().find(|(deployment, _)| deployment["id"].to_string() == id);
+                let found = self
+                    .deployments
+                    .iter()
+                    .find(|(deployment, _)| deployment["id"].as_u64() == id.parse().ok());
                 found.map(|(_, status)| json!([status]))
             }
             _ => {

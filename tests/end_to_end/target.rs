@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::command::{Ended, Loadgate};
+use crate::command::{Ended, Loadgate, merge_into_base};
 
 const HEAD_SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -123,6 +123,7 @@ fn without_a_target_what_looks_odd_is_said() {
 #[test]
 fn a_refusal_of_run_says_layer_fact_and_remedy_and_sends_nothing() {
     let project = project(POLICY);
+    merge_into_base(project.path(), &["loadgate.toml"]);
 
     let ended = in_pull_request(project.path())
         .variable("LOADGATE_PREVIEW_URL", "https://www.example.com/")

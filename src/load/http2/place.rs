@@ -23,6 +23,8 @@ pub(crate) struct Place {
     state: RefCell<State>,
     /// Told when an opening has ended, either way.
     settled: Notify,
+    /// The address that the source of requests wants to begin with.
+    address: Option<usize>,
     /// How many openings have begun.
     attempts: Cell<usize>,
     /// The last opening that failed, and as what.
@@ -41,10 +43,11 @@ enum State {
 struct Opened(Arc<Orders>);
 
 impl Place {
-    /// Makes an empty place; `first_attempt` says with which of the target's addresses it begins.
-    pub(crate) fn new(orders: Arc<Orders>, first_attempt: usize) -> Rc<Self> {
+    /// Makes an empty place; without an `address` to begin with, its attempts take turns from `first_attempt`.
+    pub(crate) fn new(orders: Arc<Orders>, address: Option<usize>, first_attempt: usize) -> Rc<Self> {
         Rc::new(Self {
             orders,
+            address,
             state: RefCell::new(State::Empty),
             settled: Notify::new(),
             attempts: Cell::new(first_attempt),
@@ -114,7 +117,10 @@ impl Place {
     fn usable(&self) -> Option<Rc<Connection>> {
         let mut state = self.state.borrow_mut();
         let State::Open(open) = &*state else { return None };
-        if open.room().is_some() {
+        // What is on its way then may arrive; the next request has another connection.
+        let is_worn =
+            self.orders.reconnect_every.is_some_and(|every| open.answers.get() >= every.get().into());
+        if open.room().is_some() && !is_worn {
             return Some(Rc::clone(open));
         }
         *state = State::Empty;
@@ -133,7 +139,8 @@ impl Place {
 
     /// Opens a connection and drives it until its end.
     async fn keep(self: Rc<Self>, attempt: usize) {
-        let opening = timeout(self.orders.timeout, open(&self.orders, attempt - 1, Rc::clone(&self.traffic)));
+        let first = self.address.unwrap_or(attempt - 1);
+        let opening = timeout(self.orders.timeout, open(&self.orders, first, Rc::clone(&self.traffic)));
         let opened = opening.await.unwrap_or(Err(OutcomeClass::Timeout));
         let state = self.state.replace(State::Empty);
         let (requests, driver, State::Opening(keeper)) = (match opened {

@@ -143,6 +143,29 @@ fn a_goodbye_ends_a_connection_and_fails_no_request() {
 }
 
 #[test]
+fn a_connection_is_replaced_after_as_many_requests_as_the_profile_says() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let address = serve_http2(&Builder::new(), move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        |asked: Asked| {
+            answer(asked, b"ok");
+            true
+        }
+    });
+    let mut scenario = over_http2(CLOSED, 1, 2, 300 * MS);
+    scenario.profile.reconnect_every = NonZeroU32::new(3);
+
+    let measurement = run(address, &scenario);
+
+    let answered = measurement.outcomes().count(OutcomeClass::Success);
+    let seen = connections.load(Ordering::Relaxed) as u64;
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+    // Two streams share a connection, so that one more answer may come after the third.
+    assert!(seen >= answered / 4 && seen <= answered / 3 + 1, "{answered} over {seen}");
+}
+
+#[test]
 fn a_server_that_resets_every_stream_is_not_hammered() {
     let requests = Arc::new(AtomicUsize::new(0));
     for reason in [Reason::INTERNAL_ERROR, Reason::REFUSED_STREAM, Reason::ENHANCE_YOUR_CALM] {

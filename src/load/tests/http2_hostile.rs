@@ -223,7 +223,11 @@ fn a_server_that_never_says_what_it_allows_is_timed_out() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
 
-    assert_eq!(attack(address), [OutcomeClass::Timeout]);
+    let mut seen = attack(address);
+
+    // Whoever still waits for the connection at the very end has not sent.
+    seen.retain(|class| *class != OutcomeClass::Unsent);
+    assert_eq!(seen, [OutcomeClass::Timeout]);
 }
 
 #[test]
