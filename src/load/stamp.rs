@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 pub(crate) struct StampedStream {
     tcp: TcpStream,
     #[cfg(target_os = "linux")]
-    stamps: Option<linux::Stamps>,
+    stamps: Option<Box<linux::Stamps>>,
 }
 
 impl StampedStream {
@@ -35,7 +35,7 @@ impl StampedStream {
     pub(crate) fn ask_for_stamps(&mut self) {
         #[cfg(target_os = "linux")]
         {
-            self.stamps = linux::Stamps::ask_for(&self.tcp);
+            self.stamps = linux::Stamps::ask_for(&self.tcp).map(Box::new);
         }
     }
 
