@@ -274,6 +274,19 @@ pub struct GeneratorHealth {
     pub busy_share: f64,
 }
 
+/// Whether a warm-up found latency steady before the measured time began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SteadyState {
+    /// The profile asks for a warm-up of a given time.
+    #[default]
+    NotSought,
+    /// It was steady.
+    Found,
+    /// It was not, and the measured time began when the warm-up had lasted as long as it may.
+    NotFound,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Ending {
@@ -335,6 +348,8 @@ pub struct Measurement {
     pub reached_connections: u32,
     /// The generator's own part.
     pub generator: GeneratorHealth,
+    /// Whether the warm-up found a steady state.
+    pub steady_state: SteadyState,
     /// How the run ended; where it was cut short, this holds what was measured until then.
     pub ending: Ending,
     /// What was seen of each endpoint, in the order in which the scenario names them; empty where it has only one.

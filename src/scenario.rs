@@ -2,14 +2,22 @@
 //!
 //! Every number in it is checked when it is made, so that no later code meets a rate of zero or NaN.
 
+mod profile;
+mod protocol;
+
+pub use protocol::Protocol;
+
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::Requests;
+use crate::request::{Requests, ScriptPlan};
 use crate::verdict::FailOn;
+
+pub use profile::{Arrivals, Level, LoadProfile, Pacing, RateShape, Stage, StageRate, level_at_start};
 
 /// A number outside its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -274,66 +282,6 @@ impl Default for Breaker {
     }
 }
 
-/// When requests are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pacing {
-    /// Closed loop: every connection sends its next request when the last one is answered.
-    ClosedLoop {
-        /// The most requests per second that all connections together may send, where a policy sets one.
-        ceiling: Option<Rate>,
-    },
-    /// Open loop: requests are due at `start + i/rate`, whatever the answers do.
-    OpenLoop {
-        /// The arrival rate of all connections together.
-        rate: Rate,
-    },
-}
-
-/// How load is applied over time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LoadProfile {
-    /// When requests are sent.
-    pub pacing: Pacing,
-    /// Connections: all of them in the closed loop, the most at once in the open loop.
-    pub connections: NonZeroU32,
-    /// The measured time, without the warm-up; divided evenly into rounds.
-    pub duration: Duration,
-    /// Load before the measured time; nothing of it is counted.
-    pub warm_up: Duration,
-    /// Into how many rounds the measured time is divided.
-    pub rounds: NonZeroU32,
-    /// How long one request may take, connecting included.
-    pub timeout: Duration,
-}
-
-impl LoadProfile {
-    /// The measured rounds of a run, where the configuration does not say.
-    pub const DEFAULT_ROUNDS: NonZeroU32 = NonZeroU32::new(5).expect("five is not zero");
-}
-
-impl fmt::Display for LoadProfile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pacing {
-            Pacing::OpenLoop { rate } => write!(f, "{rate} over at most {} connections", self.connections)?,
-            Pacing::ClosedLoop { ceiling } => {
-                write!(f, "{} connections in a closed loop", self.connections)?;
-                if let Some(rate) = ceiling {
-                    write!(f, " of at most {rate}")?;
-                }
-            }
-        }
-        let (duration, warm_up) = (plain(self.duration), plain(self.warm_up));
-        write!(f, " for {duration:?} in {} rounds, after a warm-up of {warm_up:?}", self.rounds)
-    }
-}
-
-/// Returns a duration without the digits that nobody reads: whole milliseconds, where there are any.
-fn plain(duration: Duration) -> Duration {
-    let millis = duration.as_secs_f64().mul_add(1_000.0, 0.5).floor();
-    if millis >= 1.0 { Duration::from_secs_f64(millis / 1_000.0) } else { duration }
-}
-
 /// An absolute limit on one quantile of latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
@@ -367,8 +315,12 @@ pub struct Gate {
 pub struct Scenario {
     /// Its name, unique within a run.
     pub name: ScenarioName,
-    /// What is sent.
+    /// What is sent; where there is a script, what its requests begin as.
     pub requests: Requests,
+    /// The script that makes the requests.
+    pub script: Option<Arc<ScriptPlan>>,
+    /// Over which version of HTTP.
+    pub protocol: Protocol,
     /// When and for how long.
     pub profile: LoadProfile,
     /// What it must satisfy.

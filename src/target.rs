@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// Where a candidate came from; every run has exactly one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -70,6 +72,12 @@ impl Candidate {
     #[must_use]
     pub fn on_loopback(source: Source, listener: SocketAddr) -> Self {
         Self { source, raw: format!("http://{listener}") }
+    }
+
+    /// Names a listener on this machine that speaks TLS; its certificate must be for the address itself.
+    #[must_use]
+    pub fn on_loopback_over_tls(source: Source, listener: SocketAddr) -> Self {
+        Self { source, raw: format!("https://{listener}") }
     }
 }
 
@@ -136,6 +144,15 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.authority())
     }
+}
+
+/// How this program proves to a preview who it is: a certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The certificate, and those that lead from it to a root that the preview trusts; DER.
+    pub certificates: Vec<Vec<u8>>,
+    /// The private key, PEM.
+    pub key: Secret,
 }
 
 /// How an ephemeral preview is built and started on this machine.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
 use crate::request::{Check, Entry, Feed, Requests};
-use crate::scenario::{LoadProfile, Pacing, Scenario};
+use crate::scenario::{Arrivals, Level, LoadProfile, Pacing, Protocol, RateShape, Scenario, Stage};
 
 /// Parts of names of headers and columns whose values are credentials: they change from run to run without changing the load.
 const CREDENTIAL_HEADERS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "session", "bypass"];
@@ -97,6 +97,23 @@ fn canonical_text(scenario: &Scenario) -> String {
         Some(_) => scenario.requests.entries().iter().for_each(|entry| text.request(entry)),
         None => text.requests(&scenario.requests),
     }
+    if let Some(script) = &scenario.script {
+        text.line("script", &digest(&script.text));
+        for (name, module) in &script.modules {
+            text.line(name, &digest(module));
+        }
+        for (name, data) in &script.files {
+            text.line(name, &digest(data));
+        }
+        for param in &script.params {
+            text.line(&param.name, &digest(&param.value));
+        }
+        text.line("arguments", &digest(script.arguments.join("\n")));
+    }
+    // HTTP/1.1 has no line, as it had none when there was nothing else.
+    if scenario.protocol != Protocol::Http1 {
+        text.line("protocol", &scenario.protocol.to_string());
+    }
     for (key, value) in profile_lines(&scenario.profile) {
         text.line(key, &value);
     }
@@ -178,20 +195,50 @@ fn feed_digest(feed: &Feed) -> String {
     hex(&hash.finalize())
 }
 
+/// Lists what shapes the load over time. What a profile does not use adds no line: measurements of tools that did not
+/// know it yet stay comparable. The ramp adds none either, as it follows from the others.
 fn profile_lines(profile: &LoadProfile) -> Vec<(&'static str, String)> {
-    let pacing = match profile.pacing {
-        Pacing::OpenLoop { rate } => format!("open {rate}"),
-        Pacing::ClosedLoop { ceiling: Some(rate) } => format!("closed below {rate}"),
-        Pacing::ClosedLoop { ceiling: None } => "closed".to_owned(),
-    };
-    vec![
-        ("pacing", pacing),
+    let mut lines = vec![
+        ("pacing", pacing(&profile.pacing)),
         ("connections", profile.connections.to_string()),
         ("duration", profile.duration.as_nanos().to_string()),
         ("warm-up", profile.warm_up.as_nanos().to_string()),
         ("rounds", profile.rounds.to_string()),
         ("timeout", profile.timeout.as_nanos().to_string()),
-    ]
+    ];
+    if let Pacing::OpenLoop { arrivals: Arrivals::Poisson { seed }, .. } = profile.pacing {
+        lines.push(("poisson", seed.to_string()));
+    }
+    if profile.until_steady {
+        lines.push(("until", "steady".to_owned()));
+    }
+    if !profile.think_time.is_zero() {
+        lines.push(("think-time", profile.think_time.as_nanos().to_string()));
+    }
+    if let Some(requests) = profile.reconnect_every {
+        lines.push(("reconnect-every", requests.to_string()));
+    }
+    if let Some(requests) = profile.max_in_flight {
+        lines.push(("max-in-flight", requests.to_string()));
+    }
+    lines
+}
+
+fn pacing(pacing: &Pacing) -> String {
+    match pacing {
+        Pacing::OpenLoop { shape: RateShape::Constant(rate), .. } => format!("open {rate}"),
+        Pacing::OpenLoop { shape: RateShape::Stages(list), .. } => format!("open{}", stages(list)),
+        Pacing::ClosedLoop { ceiling, stages: list } => {
+            let below = ceiling.map_or(String::new(), |rate| format!(" below {rate}"));
+            format!("closed{below}{}", stages(list))
+        }
+    }
+}
+
+fn stages<Target: Level>(stages: &[Stage<Target>]) -> String {
+    let words =
+        stages.iter().map(|stage| format!(" to {} over {}", stage.target.level(), stage.over.as_nanos()));
+    words.collect()
 }
 
 fn digest(bytes: impl AsRef<[u8]>) -> String {
@@ -212,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Asked, BodyText, FeedOrder, Method, Request, RequestText};
-    use crate::scenario::{Breaker, Gate, Rate, ScenarioName};
+    use crate::scenario::{Breaker, Gate, Rate, ScenarioName, StageRate};
     use crate::verdict::FailOn;
 
     fn scenario(request: Request) -> Scenario {
@@ -240,13 +287,17 @@ mod tests {
         Scenario {
             name: ScenarioName::parse("browse").unwrap(),
             requests,
+            script: None,
+            protocol: Protocol::Http1,
             profile: LoadProfile {
-                pacing: Pacing::OpenLoop { rate: Rate::per_second(100.0).unwrap() },
-                connections: NonZeroU32::new(8).unwrap(),
                 duration: Duration::from_secs(30),
                 warm_up: Duration::from_secs(5),
                 rounds: LoadProfile::DEFAULT_ROUNDS,
                 timeout: Duration::from_secs(2),
+                ..LoadProfile::plain(
+                    Pacing::open(Rate::per_second(100.0).unwrap()),
+                    NonZeroU32::new(8).unwrap(),
+                )
             },
             gate: Gate {
                 metrics: Vec::new(),
@@ -282,12 +333,34 @@ mod tests {
             edit(&mut changed.profile);
             changed
         };
-        others.push(change(|profile| profile.pacing = Pacing::ClosedLoop { ceiling: None }));
+        others.push(change(|profile| profile.pacing = Pacing::CLOSED));
         others.push(change(|profile| profile.connections = NonZeroU32::MIN));
         others.push(change(|profile| profile.duration = Duration::from_secs(31)));
         others.push(change(|profile| profile.warm_up = Duration::ZERO));
         others.push(change(|profile| profile.rounds = NonZeroU32::MIN));
         others.push(change(|profile| profile.timeout = Duration::from_secs(3)));
+        others.push(change(|profile| profile.until_steady = true));
+        others.push(change(|profile| profile.think_time = Duration::from_millis(1)));
+        others.push(change(|profile| profile.reconnect_every = Some(NonZeroU32::MIN)));
+        others.push(change(|profile| profile.max_in_flight = Some(NonZeroU32::MIN)));
+        for seed in [0, 1] {
+            let mut random = plain.clone();
+            let shape = RateShape::Constant(Rate::per_second(100.0).unwrap());
+            random.profile.pacing = Pacing::OpenLoop { shape, arrivals: Arrivals::Poisson { seed } };
+            others.push(random);
+        }
+        for (target, over_s) in [(100.0, 30), (100.0, 31), (99.0, 30)] {
+            let over = Duration::from_secs(over_s);
+            let stage = Stage { target: StageRate::per_second(target).unwrap(), over };
+            let mut staged = plain.clone();
+            staged.profile.pacing =
+                Pacing::OpenLoop { shape: RateShape::Stages(vec![stage]), arrivals: Arrivals::Even };
+            others.push(staged);
+            let mut crowd = plain.clone();
+            let stage = Stage { target: NonZeroU32::new(target as u32).unwrap(), over };
+            crowd.profile.pacing = Pacing::ClosedLoop { ceiling: None, stages: vec![stage] };
+            others.push(crowd);
+        }
 
         let mut digests: Vec<String> = others.iter().map(of).collect();
         digests.push(of(&plain));
@@ -296,6 +369,22 @@ mod tests {
 
         assert_eq!(digests.len(), others.len() + 1);
         assert!(digests.iter().all(|digest| digest.len() == 64));
+    }
+
+    /// Written down when there were no stages, seeds, pauses or limits in flight: stored measurements hold them.
+    #[test]
+    fn profiles_of_the_first_kind_keep_their_digest() {
+        let plain = scenario(Request::get("/a").unwrap());
+        let mut below = plain.clone();
+        below.profile.pacing =
+            Pacing::ClosedLoop { ceiling: Rate::per_second(50.0).ok(), stages: Vec::new() };
+        let mut closed = plain.clone();
+        closed.profile.pacing = Pacing::CLOSED;
+        closed.profile.ramp = Duration::from_secs(2);
+
+        assert_eq!(of(&plain), "5a40159f3219d23034354b0908792f0e997d90bff38563f1d1d7db506eb36341");
+        assert_eq!(of(&below), "7a1bea6e2a433ee340332d5826be7818378eae070124e90afce38475b62e3f41");
+        assert_eq!(of(&closed), "e094453908e25e72b1523b1eaf8c190b691634d97df576fa026cd69b7cfa3bf3");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::histogram_v2::{self, MAX_COUNT};
 use super::{BaselineError, Fingerprint, Record};
 use crate::context::CommitSha;
 use crate::measurement::{
-    Ending, GeneratorHealth, MAX_SERVER_TIMINGS, Measurement, OutcomeClass, Outcomes, Round,
+    Ending, GeneratorHealth, MAX_SERVER_TIMINGS, Measurement, OutcomeClass, Outcomes, Round, SteadyState,
 };
 use crate::scenario::{Rate, ScenarioName};
 
@@ -209,6 +209,9 @@ struct RecordV1 {
     late_share: f64,
     lag_p99_us: f64,
     busy_share: f64,
+    /// Files of earlier versions have none.
+    #[serde(default)]
+    steady_state: SteadyState,
     rounds: Vec<RoundV1>,
 }
 
@@ -242,6 +245,7 @@ impl RecordV1 {
             late_share: measurement.generator.late_share,
             lag_p99_us: measurement.generator.lag_p99_us,
             busy_share: measurement.generator.busy_share,
+            steady_state: measurement.steady_state,
             rounds: measurement.rounds.iter().map(RoundV1::of).collect::<Result<_, _>>()?,
         })
     }
@@ -260,6 +264,7 @@ impl RecordV1 {
                     lag_p99_us: self.lag_p99_us,
                     busy_share: self.busy_share,
                 },
+                steady_state: self.steady_state,
                 // Why is for the report of that run; here it matters only that nothing is compared with it.
                 ending: if self.is_partial { Ending::Interrupted } else { Ending::Complete },
                 endpoints: Vec::new(),

@@ -156,6 +156,7 @@ pub(crate) mod tests {
                 asked_connections: 2,
                 reached_connections: 2,
                 generator: GeneratorHealth::default(),
+                steady_state: crate::measurement::SteadyState::NotSought,
                 ending: Ending::Complete,
                 endpoints: vec![],
                 class_latency: vec![],

@@ -132,6 +132,18 @@ pub(super) struct RunArguments {
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub(super) threads: Option<NonZeroUsize>,
 
+    /// Script in wrk's Lua that makes the requests
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) script: Option<PathBuf>,
+
+    /// Value of a parameter that [[script.param]] declares; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) param: Vec<String>,
+
+    /// Words for the script's init(args)
+    #[arg(last = true, value_name = "WORD")]
+    pub(super) script_arguments: Vec<String>,
+
     /// Header to send with every request, "Name: value"; may be given more than once
     #[arg(short = 'H', long, value_name = "HEADER")]
     pub(super) header: Vec<String>,

@@ -143,6 +143,7 @@ impl<'a> Stage<'a> {
             ceilings: Ceilings::default(),
             stop: &self.stop,
             display: &self.display,
+            out: &self.out,
         }
     }
 

@@ -1,10 +1,12 @@
 //! The middle of every run: drive each scenario, judge it against what is remembered, and measure a suspicion twice.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use super::failure::{Failure, chain};
 use super::progress::Display;
+use super::scripted;
 use crate::baseline::{Fingerprint, Machine, Record};
 use crate::clock;
 use crate::compare::{self, Comparison, History, Mode};
@@ -13,8 +15,8 @@ use crate::guard::ClearedTarget;
 use crate::load::{self, Ceilings, DriveOptions, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
-use crate::request::Mix;
-use crate::scenario::Scenario;
+use crate::request::{Mix, RequestSources};
+use crate::scenario::{Protocol, Scenario};
 use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
@@ -36,6 +38,8 @@ pub(super) struct Gate<'a> {
     /// Ends every run, whatever the reason.
     pub(super) stop: &'a StopSignal,
     pub(super) display: &'a Display<'a>,
+    /// The directory for what the run leaves.
+    pub(super) out: &'a Path,
 }
 
 /// One scenario, measured and judged.
@@ -86,8 +90,8 @@ impl Gate<'_> {
         let exit = comparison.verdict.exit(scenario.gate.fail_on);
         let report = ScenarioReport {
             measurement,
-            request_line: scenario.requests.summary(),
-            profile_line: scenario.profile.to_string(),
+            request_line: request_line(scenario),
+            profile_line: profile_line(scenario),
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
         };
@@ -98,9 +102,30 @@ impl Gate<'_> {
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
         let options = DriveOptions { threads: self.threads, ceilings: self.ceilings.clone() };
         let drawn = self.display.begin(label);
-        let sources = Mix::new(&scenario.requests, &self.target.origin().authority(), fastrand::u64(..));
-        load::drive(self.target, scenario, &sources, &options, self.stop, &|progress| drawn.show(&progress))
+        let drive = |sources: &dyn RequestSources| {
+            load::drive(self.target, scenario, sources, &options, self.stop, &|progress| {
+                drawn.show(&progress);
+            })
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
+        };
+        let Some(plan) = &scenario.script else {
+            let authority = self.target.origin().authority();
+            return drive(&Mix::new(&scenario.requests, &authority, fastrand::u64(..)));
+        };
+        let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
+        let mut script = scripted::load(scenario, plan, self.target, threads)?;
+        let outcome = drive(&script.sources());
+        drop(drawn);
+        let measurement = match outcome {
+            Ok(measurement) => measurement,
+            Err(failure) => {
+                // What it printed may be what explains it.
+                scripted::hear(&mut script, self.display.console());
+                return Err(failure);
+            }
+        };
+        scripted::conclude(script, &measurement, self.display.console(), self.out)?;
+        Ok(measurement)
     }
 
     /// Returns a measurement of now in the form that baselines are stored in.
@@ -154,5 +179,21 @@ impl Gate<'_> {
             std::thread::sleep(PAUSE_STEP.min(pause));
         }
         !self.stop.is_given()
+    }
+}
+
+/// Returns what the requests are, in one line.
+fn request_line(scenario: &Scenario) -> String {
+    match &scenario.script {
+        Some(script) => format!("script {}", script.name),
+        None => scenario.requests.summary(),
+    }
+}
+
+/// Says how load is applied; HTTP/1.1 is what everybody expects and goes without saying.
+fn profile_line(scenario: &Scenario) -> String {
+    match scenario.protocol {
+        Protocol::Http1 => scenario.profile.to_string(),
+        other => format!("{}, {other}", scenario.profile),
     }
 }

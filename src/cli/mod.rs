@@ -21,6 +21,7 @@ mod progress;
 mod publishing;
 mod remember;
 mod run;
+mod scripted;
 mod session;
 mod signals;
 mod subject;

@@ -1,10 +1,12 @@
 //! Hands the typed flags to `config`, which decides what they mean.
 
+use std::path::Path;
+
 use super::arguments::{FailOnWord, ProjectArguments, RunArguments};
 use crate::config::Overrides;
 
 /// Returns the overrides of `run`.
-pub(super) fn of_run(arguments: &RunArguments) -> Overrides {
+pub(super) fn of_run(arguments: &RunArguments, current_directory: &Path) -> Overrides {
     let fail_on = arguments.fail_on.iter().map(|word| match word {
         FailOnWord::Inconclusive => "inconclusive".to_owned(),
         FailOnWord::NoBaseline => "no-baseline".to_owned(),
@@ -18,6 +20,9 @@ pub(super) fn of_run(arguments: &RunArguments) -> Overrides {
         timeout: arguments.timeout,
         headers: arguments.header.clone(),
         scenarios: arguments.scenario.clone(),
+        script: arguments.script.as_ref().map(|script| current_directory.join(script)),
+        script_arguments: arguments.script_arguments.clone(),
+        params: arguments.param.clone(),
         out: arguments.out.clone(),
         fail_on: fail_on.collect(),
         save_baseline: arguments.save_baseline,

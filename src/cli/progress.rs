@@ -27,6 +27,11 @@ impl<'a> Display<'a> {
         Self { console, position: RefCell::new(None) }
     }
 
+    /// Returns where it writes.
+    pub(super) fn console(&self) -> &'a Console {
+        self.console
+    }
+
     /// Says how many drives are to come, so that each says which one it is.
     pub(super) fn expect(&self, drives: usize) {
         *self.position.borrow_mut() = Some((0, drives));

@@ -9,7 +9,7 @@ use super::progress::Display;
 use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
-use super::{overrides, remember};
+use super::{overrides, remember, scripted};
 use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
@@ -48,6 +48,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         ceilings: subject.ceilings(&settings),
         stop: &stop,
         display: &display,
+        out: &settings.out,
     };
     let watch = subject.watch(session, &cleared, &stop)?;
     let mut judged = Vec::new();
@@ -74,8 +75,9 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
-    let settings =
-        config::load(&session.current_directory, &overrides::of_run(arguments)).map_err(Failure::problems)?;
+    let overrides = overrides::of_run(arguments, &session.current_directory);
+    let mut settings = config::load(&session.current_directory, &overrides).map_err(Failure::problems)?;
+    scripted::complete(session, &mut settings);
     for note in &settings.notes {
         session.console.status("Assuming", note);
     }

@@ -39,7 +39,7 @@ enum Kind {
     /// A service that this run builds and starts.
     Service(ServicePlan),
     /// A service that already listens on loopback.
-    Local(u16),
+    Local { port: u16, speaks_tls: bool },
 }
 
 impl Subject {
@@ -55,7 +55,7 @@ impl Subject {
         // The policy may point to files that live as long as this.
         let base = base::obey(session, settings, &mut reading, depth)?;
         let kind = match (settings.local, reading.candidates.is_empty(), &settings.service) {
-            (Some(port), ..) => Kind::Local(port),
+            (Some(port), ..) => Kind::Local { port, speaks_tls: settings.target.local_tls },
             (None, false, _) => Kind::Preview,
             (None, true, ServiceChoice::Declared(plan) | ServiceChoice::Discovered(plan)) => {
                 Kind::Service(plan.clone())
@@ -66,7 +66,7 @@ impl Subject {
         };
         let policy = match kind {
             Kind::Preview => settings.target.to_policy_for_remote(),
-            Kind::Service(_) | Kind::Local(_) => settings.target.to_policy(),
+            Kind::Service(_) | Kind::Local { .. } => settings.target.to_policy(),
         }
         .map_err(Failure::problems)?;
         let policy = guard::Policy { review: base.review, ..policy };
@@ -75,8 +75,8 @@ impl Subject {
         let candidates = match kind {
             Kind::Preview => reading.candidates.clone(),
             Kind::Service(_) => Vec::new(),
-            Kind::Local(port) => {
-                vec![Candidate::on_loopback(Source::Local, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))]
+            Kind::Local { port, speaks_tls } => {
+                vec![local_candidate(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), speaks_tls)]
             }
         };
         Ok(Self { kind, reading, candidates, policy, running: None })
@@ -96,9 +96,9 @@ impl Subject {
     pub(super) fn prepare(&mut self, session: &Session) -> Result<(), Failure> {
         match &self.kind {
             Kind::Preview => Ok(()),
-            Kind::Local(port) => {
+            Kind::Local { port, speaks_tls } => {
                 let listener = service::check_loopback_listener(*port).map_err(|error| incomplete(&error))?;
-                self.candidates = vec![Candidate::on_loopback(Source::Local, listener)];
+                self.candidates = vec![local_candidate(listener, *speaks_tls)];
                 Ok(())
             }
             Kind::Service(plan) => {
@@ -144,7 +144,7 @@ impl Subject {
         let forecast = Forecast::of(scenarios, None);
         let is_beyond = match self.kind {
             Kind::Service(_) => false,
-            Kind::Local(_) => forecast.is_long(),
+            Kind::Local { .. } => forecast.is_long(),
             Kind::Preview => forecast.is_heavy(),
         };
         if !is_beyond || !matches!(self.reading.context, Context::Desk) {
@@ -229,6 +229,14 @@ impl Subject {
         if let Some(running) = self.running.take() {
             running.stop();
         }
+    }
+}
+
+fn local_candidate(listener: SocketAddr, speaks_tls: bool) -> Candidate {
+    if speaks_tls {
+        Candidate::on_loopback_over_tls(Source::Local, listener)
+    } else {
+        Candidate::on_loopback(Source::Local, listener)
     }
 }
 

@@ -249,6 +249,7 @@ mod tests {
             asked_connections: 8,
             reached_connections: 8,
             generator: GeneratorHealth::default(),
+            steady_state: crate::measurement::SteadyState::NotSought,
             ending: Ending::Complete,
             endpoints: vec![],
             class_latency: vec![],
@@ -331,6 +332,21 @@ mod tests {
 
         assert_eq!(comparison.verdict, Verdict::Invalid);
         assert_eq!(comparison.reasons, ["nothing was measured: no request was due"]);
+    }
+
+    #[test]
+    fn a_warm_up_without_a_steady_state_is_told_and_changes_no_verdict() {
+        let restless =
+            Measurement { steady_state: crate::measurement::SteadyState::NotFound, ..steady(3_000.0) };
+        let judged = |head| judge_against(&gate(&[Quantile::P50]), head, &quiet_history());
+
+        let (told, usual) = (judged(&restless), judged(&steady(3_000.0)));
+
+        let said = |comparison: &Comparison| {
+            comparison.reasons.iter().any(|reason| reason.contains("found no steady state"))
+        };
+        assert_eq!((told.verdict, said(&told)), (usual.verdict, true));
+        assert!(!said(&usual));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Validity asks of a measurement whether there is anything in it to judge, before anything is compared.
 
-use crate::measurement::{Measurement, OutcomeClass, Outcomes, quantile_us};
+use crate::measurement::{Measurement, OutcomeClass, Outcomes, SteadyState, quantile_us};
 use crate::scenario::{Gate, Quantile};
 
 use super::words;
@@ -154,6 +154,11 @@ pub(super) fn doubts(head: &Measurement) -> Vec<String> {
 /// Returns what a reader should know without it changing the verdict.
 pub(super) fn remarks(head: &Measurement) -> Vec<String> {
     let mut remarks = Vec::new();
+    if head.steady_state == SteadyState::NotFound {
+        remarks.push(
+            "the warm-up found no steady state: latency was not at rest when measuring began".to_owned(),
+        );
+    }
     let silent = head.rounds.iter().filter(|round| round.latency.is_empty()).count();
     if silent > 0 {
         remarks.push(format!("{silent} of {} rounds timed no answer", head.rounds.len()));

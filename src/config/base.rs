@@ -158,6 +158,11 @@ impl Settings {
         let own_production = std::mem::take(&mut self.target.production);
         let own_files = std::mem::take(&mut self.target.production_files);
         self.target = base.target;
+        // A key is never in the repository: an earlier step of the job has put it, with its certificate, where it is.
+        let identity = &mut self.target.client_certificate;
+        for file in identity.iter_mut().chain(&mut self.target.client_key) {
+            file.value = self.root.join(&file.value);
+        }
         for name in own_production {
             if self.target.production.iter().all(|known| known.value != name.value) {
                 self.target.production.push(name);
@@ -234,6 +239,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::config::Located;
     use crate::config::{Overrides, load};
     use crate::scenario::Rate;
 
@@ -320,6 +326,18 @@ mod tests {
         let notes = settings.obey(base(BASE));
 
         assert_eq!((production(&settings), notes.len()), (vec!["shop.test"], 2));
+    }
+
+    #[test]
+    fn the_client_key_is_the_machines_own_file_where_the_base_branch_says() {
+        let text = "[target]\nclient-certificate = \"gate.pem\"\nclient-key = \"/run/gate.key\"\n";
+        let mut settings = proposed("");
+
+        settings.obey(base(text));
+
+        let path = |file: &Option<Located<PathBuf>>| file.as_ref().unwrap().value.clone();
+        assert_eq!(path(&settings.target.client_certificate), settings.root.join("gate.pem"));
+        assert_eq!(path(&settings.target.client_key), Path::new("/run/gate.key"));
     }
 
     #[test]

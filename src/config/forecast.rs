@@ -66,9 +66,10 @@ impl Forecast {
         let time = whole_time(scenario);
         self.duration = self.duration.saturating_add(time);
         self.connections = self.connections.max(scenario.profile.connections.get());
-        let rate = match scenario.profile.pacing {
-            Pacing::OpenLoop { rate } => Some(rate),
-            Pacing::ClosedLoop { ceiling: own } => own.or(ceiling),
+        let pacing = &scenario.profile.pacing;
+        let rate = match pacing {
+            Pacing::OpenLoop { .. } => pacing.peak_rate(),
+            Pacing::ClosedLoop { ceiling: own, .. } => own.or(ceiling),
         };
         let Some(rate) = rate else {
             self.is_open_ended = true;
@@ -79,9 +80,7 @@ impl Forecast {
         }
         let requests = (rate.requests_per_second() * time.as_secs_f64()).ceil() as u64;
         self.requests = self.requests.saturating_add(requests);
-        // Of several requests the largest counts: their shares only hold on average.
-        let body =
-            scenario.requests.entries().iter().map(|entry| entry.body().len() as u64).max().unwrap_or(0);
+        let body = scenario.requests.largest_body_bytes();
         self.request_bytes = self.request_bytes.saturating_add(requests.saturating_mul(body));
     }
 }

@@ -19,7 +19,7 @@ pub struct Limits {
     pub rate: Rate,
     /// Connections of one scenario.
     pub connections: NonZeroU32,
-    /// The time of all scenarios together, warm-ups included.
+    /// The time of all scenarios together, warm-ups included; the ramp of a run without one is not.
     pub duration: Duration,
     /// Requests of all scenarios together, warm-ups and second measurements included.
     pub requests: u64,
@@ -73,7 +73,7 @@ pub fn check_limits(settings: &Settings) -> Problems {
     let mut problems = Problems::default();
     for scenario in &settings.scenarios {
         let profile = &scenario.profile;
-        if let Pacing::OpenLoop { rate } = profile.pacing
+        if let Some(rate) = profile.pacing.peak_rate()
             && rate > limits.rate
         {
             problems.push(above(scenario, "rate", &rate.to_string(), &limits.rate.to_string()));
@@ -141,7 +141,7 @@ impl Settings {
     pub fn within_limits(mut self) -> Result<Self, Problems> {
         let problems = check_limits(&self);
         for scenario in &mut self.scenarios {
-            if let Pacing::ClosedLoop { ceiling } = &mut scenario.profile.pacing {
+            if let Pacing::ClosedLoop { ceiling, .. } = &mut scenario.profile.pacing {
                 *ceiling = Some(self.limits.rate);
             }
         }
@@ -184,6 +184,18 @@ mod tests {
     fn load_beyond_a_limit_is_named_with_the_limit() {
         for (profile, expected) in [
             ("rate = 201", "scenario `a` asks for rate 201/s, the limit is 200/s"),
+            (
+                "stages = [{ rate = 201, over = \"1s\" }, { rate = 1, over = \"9s\" }]",
+                "scenario `a` asks for rate 201/s, the limit is 200/s",
+            ),
+            (
+                "steps = [{ rate = 5, for = \"1s\" }, { rate = 300, for = \"1s\" }]",
+                "scenario `a` asks for rate 300/s, the limit is 200/s",
+            ),
+            (
+                "stages = [{ connections = 33, over = \"1s\" }]",
+                "scenario `a` asks for connections 33, the limit is 32",
+            ),
             ("rate = 20, connections = 33", "scenario `a` asks for connections 33, the limit is 32"),
             ("connections = 33", "scenario `a` asks for connections 33, the limit is 32"),
             (
@@ -251,11 +263,10 @@ mod tests {
             .within_limits()
             .unwrap();
 
-        let pacing: Vec<Pacing> = settings.scenarios.iter().map(|scenario| scenario.profile.pacing).collect();
+        let pacing: Vec<&Pacing> =
+            settings.scenarios.iter().map(|scenario| &scenario.profile.pacing).collect();
         let rate = |requests| Rate::per_second(requests).unwrap();
-        assert_eq!(
-            pacing,
-            [Pacing::ClosedLoop { ceiling: Some(rate(200.0)) }, Pacing::OpenLoop { rate: rate(5.0) }]
-        );
+        let closed = Pacing::ClosedLoop { ceiling: Some(rate(200.0)), stages: Vec::new() };
+        assert_eq!(pacing, [&closed, &Pacing::open(rate(5.0))]);
     }
 }

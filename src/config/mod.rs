@@ -13,8 +13,10 @@ mod limits;
 mod policy;
 mod problem;
 mod production;
+mod profiles;
 mod requests;
 mod scenarios;
+mod scripts;
 mod section;
 mod settings;
 mod value;
@@ -233,7 +235,8 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
 }
 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {
-    for path in &mut target.roots {
+    let files = target.roots.iter_mut().chain(&mut target.client_certificate).chain(&mut target.client_key);
+    for path in files {
         path.value = root.join(&path.value);
     }
     for file in &mut target.production_files {
@@ -273,7 +276,8 @@ mod tests {
         let [scenario] = settings.scenarios.as_slice() else { panic!("one scenario") };
         let profile = &scenario.profile;
         assert_eq!((scenario.name.as_str(), scenario.requests.summary().as_str()), ("root", "GET /"));
-        assert_eq!((profile.pacing, profile.connections.get()), (Pacing::ClosedLoop { ceiling: None }, 10));
+        assert_eq!((&profile.pacing, profile.connections.get()), (&Pacing::CLOSED, 10));
+        assert_eq!((profile.ramp.as_secs(), profile.lead_in().as_secs()), (2, 5));
         assert_eq!((profile.duration.as_secs(), profile.warm_up.as_secs(), profile.rounds.get()), (30, 5, 5));
         assert!(scenario.gate.metrics == [Quantile::P50, Quantile::P99]);
         assert_eq!((scenario.gate.max_regression, scenario.gate.max_error_rate), (0.10, 0.01));
@@ -311,11 +315,65 @@ mod tests {
         let settings = load_with(config, &Overrides::default()).unwrap();
 
         let profiles: Vec<_> =
-            settings.scenarios.iter().map(|s| (s.profile.pacing, s.profile.connections.get())).collect();
+            settings.scenarios.iter().map(|s| (&s.profile.pacing, s.profile.connections.get())).collect();
+        assert_eq!(profiles, [(&Pacing::open(rate(50.0)), 7), (&Pacing::CLOSED, 4)]);
+    }
+
+    #[test]
+    fn every_kind_of_profile_can_be_written() {
+        let written = [
+            "stages = [{ rate = 40, over = \"0s\" }, { rate = 80, over = \"6s\" }], max-in-flight = 9, connections = 3",
+            "steps = [{ rate = 5, for = \"2s\" }, { rate = 0.5, for = \"4s\" }], warm-up = \"0s\", timeout = \"1s\"",
+            "rate = 5, arrivals = \"poisson\", seed = 7, warm-up = { until = \"steady\", at-most = \"20s\" }",
+            "stages = [{ connections = 8, over = \"6s\" }], think-time = \"250ms\", reconnect-every = 1",
+        ];
+        let config: String = (0..)
+            .zip(written)
+            .map(|(number, profile)| {
+                format!("[[scenario]]\nname = \"s{number}\"\nprofile = {{ {profile} }}\n")
+            })
+            .collect();
+
+        let settings = load_with(&config, &Overrides::default()).unwrap();
+
+        let words: Vec<String> = settings.scenarios.iter().map(|s| s.profile.to_string()).collect();
         assert_eq!(
-            profiles,
-            [(Pacing::OpenLoop { rate: rate(50.0) }, 7), (Pacing::ClosedLoop { ceiling: None }, 4)]
+            words,
+            [
+                "at once 40/s, then to 80/s over 6s over at most 3 connections for 6s in 5 rounds, after a warm-up of \
+                 2s; at most 9 in flight",
+                "at once 5/s, then 5/s for 2s, then at once 0.5/s, then 0.5/s for 4s over at most 32 connections for \
+                 6s in 5 rounds, after an unmeasured ramp of 500ms",
+                "5/s with Poisson arrivals (seed 7) over at most 32 connections for 30s in 5 rounds, after a warm-up \
+                 until latency is steady, of at most 20s",
+                "to 8 connections over 6s in a closed loop for 6s in 5 rounds, after no warm-up; 250ms of think time; \
+                 a new connection for each request",
+            ]
         );
+        assert_eq!(settings.scenarios[3].profile.connections.get(), 8);
+    }
+
+    #[test]
+    fn a_flag_that_contradicts_a_profile_is_refused_with_its_scenario() {
+        let staged = "[[scenario]]\nname = \"a\"\nprofile = { stages = [{ rate = 5, over = \"9s\" }] }\n";
+        let crowd = staged.replace("rate", "connections");
+        let people = "[[scenario]]\nname = \"a\"\nprofile = { think-time = \"1s\" }\n";
+        let with_rate = Overrides { rate: Some(rate(5.0)), ..Overrides::default() };
+        let with_duration = Overrides { duration: Some(Duration::from_secs(9)), ..Overrides::default() };
+        let with_connections = Overrides { connections: NonZeroU32::new(2), ..Overrides::default() };
+
+        for (config, flags, flag) in [
+            (staged, &with_rate, "--rate"),
+            (people, &with_rate, "--rate"),
+            (staged, &with_duration, "--duration"),
+            (&crowd, &with_connections, "--connections"),
+        ] {
+            let said = load_with(config, flags).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("error: {flag} contradicts scenario `a`: ")), "{said}");
+            assert!(said.contains("  help: "), "{said}");
+        }
+        assert!(load_with(staged, &with_connections).is_ok());
+        assert!(load_with(people, &with_duration).is_ok());
     }
 
     #[test]
@@ -332,7 +390,7 @@ mod tests {
         let settings = load_with(config, &overrides).unwrap();
 
         for scenario in &settings.scenarios {
-            assert_eq!(scenario.profile.pacing, Pacing::OpenLoop { rate: rate(20.0) });
+            assert_eq!(scenario.profile.pacing, Pacing::open(rate(20.0)));
             assert_eq!((scenario.profile.duration.as_secs(), scenario.profile.warm_up.as_secs()), (6, 2));
             assert!(scenario.gate.fail_on.inconclusive);
         }

@@ -1,17 +1,22 @@
 //! Turns what `[target]` says into the guard's policy, giving every objection of the guard its place in the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::file_v1::TargetTable;
 use super::problem::{Located, Problem, Problems};
 use super::production::read_all;
 use crate::guard::{Platform, Policy, PolicyProblem, PreviewPattern, ProductionHost};
+use crate::secret::Secret;
+use crate::target::ClientIdentity;
 
 /// A bundle of root certificates is smaller; a larger file is something else.
 const MAX_ROOTS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The largest key in use takes a fifth of it.
+const MAX_KEY_BYTES: u64 = 64 * 1024;
 
 impl TargetTable {
     /// Returns the policy that the table declares.
@@ -31,6 +36,7 @@ impl TargetTable {
             consent: self.consent.as_ref().map(|consent| consent.value.clone()),
             networks: self.networks.iter().map(|network| network.value).collect(),
             trusted_roots: self.read_roots(&mut problems),
+            identity: self.read_identity(&mut problems),
             marker: self.marker,
             platform,
             forge_api: self.forge.as_ref().map(|forge| forge.value.clone()),
@@ -107,6 +113,56 @@ impl TargetTable {
         }
         roots
     }
+
+    fn read_identity(&self, problems: &mut Problems) -> Option<ClientIdentity> {
+        let (certificate, key) = (self.client_certificate.as_ref()?, self.client_key.as_ref()?);
+        let certificates = certificates(&certificate.value).map_err(|why| {
+            problems.push(Problem::at(
+                &certificate.place,
+                format!("cannot read the client certificate from {}: {why}", certificate.value.display()),
+                "name a PEM file that holds the certificate, and behind it those that lead to its root",
+            ));
+        });
+        let key = private_key(key).map_err(|problem| problems.push(problem));
+        Some(ClientIdentity { certificates: certificates.ok()?, key: key.ok()? })
+    }
+}
+
+/// Reads a private key that only its owner can read; what it holds is never part of a message.
+fn private_key(file: &Located<PathBuf>) -> Result<Secret, Problem> {
+    let shown = file.value.display();
+    let unreadable = |why: &dyn std::fmt::Display, help: String| {
+        Problem::at(&file.place, format!("cannot use the client key {shown}: {why}"), help)
+    };
+    let form = || "name a PEM file that holds one private key without a password".to_owned();
+    let metadata = std::fs::metadata(&file.value).map_err(|error| unreadable(&error, form()))?;
+    if let Some(mode) = mode_for_others(&metadata) {
+        let why = format!("others may read it (its mode is {mode:o})");
+        return Err(unreadable(&why, format!("keep it to its owner: chmod 600 {shown}")));
+    }
+    if metadata.len() > MAX_KEY_BYTES {
+        return Err(unreadable(&"it is larger than 64 KiB", form()));
+    }
+    let text = std::fs::read_to_string(&file.value).map_err(|error| unreadable(&error, form()))?;
+    match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(_) => Err(unreadable(&"it holds no private key", form())),
+    }
+}
+
+/// Returns a file's mode where somebody else than its owner may do something with it.
+#[cfg(unix)]
+fn mode_for_others(metadata: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = metadata.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Returns a file's mode where somebody else than its owner may do something with it.
+#[cfg(not(unix))]
+fn mode_for_others(_metadata: &std::fs::Metadata) -> Option<u32> {
+    None
 }
 
 fn taken<T>(
@@ -201,6 +257,45 @@ mod tests {
     fn an_empty_table_is_fit_for_loopback_only() {
         assert!(TargetTable::default().to_policy().is_ok());
         assert_eq!(TargetTable::default().to_policy_for_remote().unwrap_err().0.len(), 2);
+    }
+
+    /// A certificate and its key in files, the key with a mode.
+    fn identity(directory: &Path, mode: u32) -> TargetTable {
+        use std::os::unix::fs::PermissionsExt;
+
+        let made = rcgen::generate_simple_self_signed(["gate".to_owned()]).unwrap();
+        let (certificate, key) = (directory.join("gate.pem"), directory.join("gate.key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        TargetTable {
+            client_certificate: Some(located(certificate, 6)),
+            client_key: Some(located(key, 7)),
+            ..TargetTable::default()
+        }
+    }
+
+    #[test]
+    fn a_client_key_is_used_only_where_nobody_else_can_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+
+        let policy = identity(directory.path(), 0o600).to_policy().unwrap();
+        let problems = identity(directory.path(), 0o640).to_policy().unwrap_err().to_string();
+
+        assert_eq!(policy.identity.unwrap().certificates.len(), 1);
+        assert!(problems.contains("others may read it (its mode is 640)"), "{problems}");
+        assert!(problems.contains("loadgate.toml:7") && problems.contains("chmod 600"), "{problems}");
+    }
+
+    #[test]
+    fn a_client_key_that_is_none_is_named_but_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = identity(directory.path(), 0o600);
+        std::fs::write(directory.path().join("gate.key"), "hunter2").unwrap();
+
+        let problems = table.to_policy().unwrap_err().to_string();
+
+        assert!(problems.contains("it holds no private key") && !problems.contains("hunter2"), "{problems}");
     }
 
     #[test]

@@ -1,38 +1,33 @@
 //! Drafts become scenarios here: defaults fill what the file leaves out, flags override every scenario alike.
 
-use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::uri::PathAndQuery;
 
 use super::Overrides;
 use super::file_v1::{
     FileV1, GateDraft, MAX_CONNECTIONS, MAX_THREADS, ProfileDraft, SHORTEST_DURATION, ScenarioDraft,
-    add_fail_on,
+    ScriptDraft, add_fail_on,
 };
 use super::limits::Limits;
-use super::problem::{Problem, Problems};
-use super::requests;
+use super::problem::{Located, Problem, Problems};
 use super::value::nearest;
+use super::{profiles, requests, scripts};
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
-use crate::request::{Method, Request, Requests};
-use crate::scenario::{Gate, LoadProfile, Pacing, Quantile, Scenario, ScenarioName};
+use crate::request::{Method, Request, Requests, ScriptPlan};
+use crate::scenario::{Gate, LoadProfile, Protocol, Quantile, Scenario, ScenarioName};
 use crate::verdict::FailOn;
 
 /// The scenario that stands in where none is configured.
 const ROOT: &str = "root";
 
-const DEFAULT_DURATION: Duration = Duration::from_secs(30);
-const DEFAULT_WARM_UP: Duration = Duration::from_secs(5);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 const DEFAULT_MAX_REGRESSION: f64 = 0.10;
 const DEFAULT_MAX_ERROR_RATE: f64 = 0.01;
 
 /// Long enough for a noisy neighbour to finish what it does, short enough for a CI job.
 const DEFAULT_CONFIRM_AFTER: Duration = Duration::from_secs(20);
-
-/// A warm-up may take this part of the measured time; a longer one would be most of a short run.
-const WARM_UP_DIVISOR: u32 = 3;
 
 /// Makes every scenario that the file and the flags ask for.
 pub(super) fn resolve(
@@ -45,7 +40,8 @@ pub(super) fn resolve(
     let mut problems = Problems::default();
     let flags = Flags::read(overrides, &mut problems);
     check_filter(&overrides.scenarios, &names(file), &mut problems);
-    let mut resolver = Resolver { overrides, flags, root, limits, gate: &file.gate, problems, notes };
+    let mut resolver =
+        Resolver { overrides, flags, root, limits, script: &file.script, gate: &file.gate, problems, notes };
     let mut scenarios = match &file.scenarios {
         Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
         None => resolver.only_root(),
@@ -156,6 +152,7 @@ struct Resolver<'a> {
     flags: Flags,
     root: &'a Path,
     limits: Limits,
+    script: &'a ScriptDraft,
     gate: &'a GateDraft,
     problems: Problems,
     notes: &'a mut Vec<String>,
@@ -169,46 +166,47 @@ impl Resolver<'_> {
         let (Ok(name), Ok(request)) = (ScenarioName::parse(ROOT), request) else {
             return Vec::new();
         };
-        vec![self.assemble(&name, request.into(), &ProfileDraft::default(), &GateDraft::default())]
+        let requests: Requests = request.into();
+        let script = self.script(None, &requests);
+        let profile = self.profile(&name, &ProfileDraft::default());
+        let gate = self.gate(&GateDraft::default());
+        vec![Scenario { name, requests, script, protocol: Protocol::default(), profile, gate }]
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
         let requests = requests::resolve(draft, &self.flags.headers, self.root, &mut self.problems);
         let name = &draft.name.as_ref()?.value;
-        Some(self.assemble(name, requests?, &draft.profile, &draft.gate))
+        let requests = requests?;
+        let script = self.script(draft.script.as_ref(), &requests);
+        let protocol = draft.protocol;
+        if protocol != Protocol::Http1 {
+            self.problems.append(unsayable(draft));
+        }
+        Some(Scenario {
+            name: name.clone(),
+            requests,
+            script,
+            protocol,
+            profile: self.profile(name, &draft.profile),
+            gate: self.gate(&draft.gate),
+        })
     }
 
-    fn assemble(
-        &mut self,
-        name: &ScenarioName,
-        requests: Requests,
-        profile: &ProfileDraft,
-        gate: &GateDraft,
-    ) -> Scenario {
-        Scenario { name: name.clone(), requests, profile: self.profile(name, profile), gate: self.gate(gate) }
+    fn script(&mut self, script: Option<&Located<String>>, requests: &Requests) -> Option<Arc<ScriptPlan>> {
+        match scripts::plan(script, requests, self.script, self.overrides, self.root) {
+            Ok(plan) => plan,
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
     }
 
     fn profile(&mut self, name: &ScenarioName, draft: &ProfileDraft) -> LoadProfile {
-        let flags = self.overrides;
-        let rate = flags.rate.or(draft.rate);
-        let (pacing, default_connections) = match rate {
-            Some(rate) => (Pacing::OpenLoop { rate }, self.limits.connections),
-            None => (Pacing::ClosedLoop { ceiling: None }, DEFAULT_CONNECTIONS.min(self.limits.connections)),
-        };
-        let connections = flags.connections.or(draft.connections).unwrap_or(default_connections);
-        let duration = flags.duration.or(draft.duration).unwrap_or(DEFAULT_DURATION);
-        let longest = duration / WARM_UP_DIVISOR;
-        let warm_up = match draft.warm_up {
-            Some(asked) if flags.duration.is_none() => asked,
-            asked => asked.unwrap_or(DEFAULT_WARM_UP).min(longest),
-        };
-        if warm_up < draft.warm_up.unwrap_or(DEFAULT_WARM_UP) {
-            self.notes
-                .push(format!("warm-up of `{name}` shortened to {warm_up:.1?}, a third of its duration"));
-        }
-        let rounds = draft.rounds.unwrap_or(LoadProfile::DEFAULT_ROUNDS);
-        let timeout = flags.timeout.or(draft.timeout).unwrap_or(DEFAULT_TIMEOUT);
-        LoadProfile { pacing, connections, duration, warm_up, rounds, timeout }
+        let (profile, notes) =
+            profiles::profile(name, draft, self.overrides, self.limits, &mut self.problems);
+        self.notes.extend(notes);
+        profile
     }
 
     /// A key in a scenario's own gate replaces the same key of `[gate]`.
@@ -226,4 +224,13 @@ impl Resolver<'_> {
             breaker: own.breaker.or(shared.breaker).unwrap_or_default(),
         }
     }
+}
+
+/// Finds the paths that HTTP/2 cannot carry: its library takes a few characters less than HTTP/1.1 does.
+fn unsayable(draft: &ScenarioDraft) -> Problems {
+    let paths = draft.requests.iter().filter_map(|request| request.path.as_ref());
+    let wrong = paths.filter(|path| PathAndQuery::try_from(path.value.as_str()).is_err());
+    let help = "percent-encode what is no letter, digit or usual mark";
+    let found = wrong.map(|path| Problem::at(&path.place, "HTTP/2 cannot carry this path", help));
+    Problems(found.collect())
 }

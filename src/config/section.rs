@@ -108,6 +108,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        let found = self.item(key)?;
+        found.value.as_bool().or_else(|| self.wrong_type(key, &found, "true or false, without quotes"))
+    }
+
     /// Reads a string and parses it; what the parser says becomes the message.
     pub(super) fn parsed<T, E: Display>(
         &self,

@@ -32,6 +32,12 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     /// `-H`, each `Name: value`.
     pub headers: Vec<String>,
+    /// `-s`, absolute: the script of every scenario.
+    pub script: Option<PathBuf>,
+    /// The words after `--`, for the script.
+    pub script_arguments: Vec<String>,
+    /// `--param`, each `name=value`.
+    pub params: Vec<String>,
     /// The names of the scenarios to run; all where empty.
     pub scenarios: Vec<String>,
     /// `--out`, relative to the current directory.

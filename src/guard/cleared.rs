@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use super::marker::MARKER_HEADER;
 use super::receipt::Receipt;
-use crate::target::{Origin, Source};
+use crate::target::{ClientIdentity, Origin, Source};
 
 /// A target that may receive load; only the guard makes one.
 ///
@@ -88,6 +88,7 @@ pub struct ClearedTarget {
     source: Source,
     zone: String,
     trusted_roots: Vec<Vec<u8>>,
+    identity: Option<ClientIdentity>,
     expected_marker: Option<String>,
     evidence: Receipt,
 }
@@ -99,15 +100,16 @@ pub(super) struct Clearance {
     pub(super) source: Source,
     pub(super) zone: String,
     pub(super) trusted_roots: Vec<Vec<u8>>,
+    pub(super) identity: Option<ClientIdentity>,
     pub(super) expected_marker: Option<String>,
     pub(super) evidence: Receipt,
 }
 
 impl ClearedTarget {
     pub(super) fn new(clearance: Clearance) -> Self {
-        let Clearance { origin, addresses, source, zone, trusted_roots, expected_marker, evidence } =
+        let Clearance { origin, addresses, source, zone, trusted_roots, identity, expected_marker, evidence } =
             clearance;
-        Self { origin, addresses, source, zone, trusted_roots, expected_marker, evidence }
+        Self { origin, addresses, source, zone, trusted_roots, identity, expected_marker, evidence }
     }
 
     /// Makes a target without asking the guard, for unit tests of those who need one.
@@ -115,7 +117,22 @@ impl ClearedTarget {
     pub(crate) fn for_tests(origin: Origin, addresses: Vec<SocketAddr>, trusted_roots: Vec<Vec<u8>>) -> Self {
         assert!(!addresses.is_empty(), "a cleared target has at least one address");
         let (source, zone, evidence) = (Source::Local, "loopback".into(), Receipt::blank());
-        Self { origin, addresses, source, zone, trusted_roots, expected_marker: None, evidence }
+        Self {
+            origin,
+            addresses,
+            source,
+            zone,
+            trusted_roots,
+            identity: None,
+            expected_marker: None,
+            evidence,
+        }
+    }
+
+    /// Returns the same target, shown a client certificate.
+    #[cfg(test)]
+    pub(crate) fn with_identity(self, identity: ClientIdentity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// Returns scheme, host and port.
@@ -146,6 +163,12 @@ impl ClearedTarget {
     #[must_use]
     pub fn trusted_roots(&self) -> &[Vec<u8>] {
         &self.trusted_roots
+    }
+
+    /// Returns what to show it where it asks for a client certificate.
+    #[must_use]
+    pub fn identity(&self) -> Option<&ClientIdentity> {
+        self.identity.as_ref()
     }
 
     /// Returns the header, name and value, that every answer must carry; an answer with another one is not the

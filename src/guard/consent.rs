@@ -15,7 +15,7 @@ pub(super) struct AskingPlatform {
     pub(super) name: &'static str,
     /// Whom to ask.
     pub(super) ask_at: &'static str,
-    /// Zones beside its own one, which names of its customers lead to.
+    /// Its own zone, which is also that of a preview pattern there, and those that names of its customers lead to.
     zones: &'static [&'static str],
 }
 
@@ -25,13 +25,13 @@ const ASKING_PLATFORMS: [AskingPlatform; 2] = [
         provider: "vercel",
         name: "Vercel",
         ask_at: "Vercel's support, whose guide permits load tests to Enterprise customers who give notice",
-        zones: &["now.sh", "vercel-dns.com"],
+        zones: &["vercel.app", "now.sh", "vercel-dns.com"],
     },
     AskingPlatform {
         provider: "netlify",
         name: "Netlify",
         ask_at: "Netlify's support; the acceptable use policy asks for express permission",
-        zones: &["netlify.com", "netlifyglobalcdn.com"],
+        zones: &["netlify.app", "netlify.com", "netlifyglobalcdn.com"],
     },
 ];
 
@@ -50,11 +50,7 @@ pub(super) fn platform_that_forbids<'n>(
 
 fn platform_of_name(name: &str) -> Option<&'static AskingPlatform> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_of = |platform: &&AskingPlatform| {
-        let is_own = Provider::of_host(name).is_some_and(|provider| provider.name == platform.provider);
-        is_own || platform.zones.iter().any(|zone| is_in(name, zone))
-    };
-    ASKING_PLATFORMS.iter().find(is_of)
+    ASKING_PLATFORMS.iter().find(|platform| platform.zones.iter().any(|zone| is_in(name, zone)))
 }
 
 fn is_in(name: &str, zone: &str) -> bool {

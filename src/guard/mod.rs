@@ -171,6 +171,7 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
                 source: candidate.source.clone(),
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
+                identity: inquiry.policy.identity.clone(),
                 expected_marker: expected_marker(inquiry),
                 evidence: receipt,
             }))

@@ -14,6 +14,7 @@ use super::names::{cut, flaw_of_host};
 use super::pattern::PreviewPattern;
 use super::platform::Platform;
 use super::problem::PolicyProblem;
+use crate::target::ClientIdentity;
 
 /// What a repository's reviewed configuration says about targets.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Policy {
     pub networks: Vec<IpNet>,
     /// Extra root certificates that previews are signed with, DER.
     pub trusted_roots: Vec<Vec<u8>>,
+    /// What this program shows to a preview that asks for a client certificate.
+    pub identity: Option<ClientIdentity>,
     /// The platform that previews live on, where it is a known one; its patterns stand in `preview` too.
     pub platform: Option<Platform>,
     /// The API of the forge, where it is one of one's own.
@@ -250,6 +253,16 @@ mod tests {
             assert_eq!(policy(&[bound], &["shop.test"], &[]).problems_for_remote(), [], "{bound}");
         }
         assert_eq!(policy(&["{branch}.shop.pages.dev"], &["shop.pages.dev"], &[]).problems_for_remote(), []);
+    }
+
+    #[test]
+    fn a_preview_pattern_on_a_platform_that_wants_to_be_asked_is_seen() {
+        let on_netlify = policy(&["deploy-preview-{pr}--shop.netlify.app"], &["shop.test"], &[]);
+        let agreed = Policy { consent: Some("ticket 1".into()), ..on_netlify.clone() };
+        let elsewhere = policy(&["pr-{pr}.preview.shop.test"], &["shop.test"], &[]);
+
+        assert_eq!(on_netlify.platform_without_consent(), Some("Netlify"));
+        assert_eq!((agreed.platform_without_consent(), elsewhere.platform_without_consent()), (None, None));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
+use super::stamp::StampedStream;
 use super::tls::Tls;
 use super::witness::Witness;
 use crate::clock;
@@ -68,23 +69,36 @@ pub(crate) struct Connection {
     pub(crate) has_answered: bool,
 }
 
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+/// The bytes of a connection, whatever is said over it.
+pub(crate) enum Stream {
+    /// As they are.
+    Plain(StampedStream),
+    /// Encrypted, to a server whose certificate was verified.
+    Tls(Box<TlsStream<StampedStream>>),
 }
 
-/// Opens a connection to one of the target's pinned addresses; `attempt` says with which to begin.
-pub(crate) async fn open(
+/// Opens a stream to one of the target's pinned addresses; `attempt` says with which to begin.
+pub(crate) async fn open(target: &ClearedTarget, attempt: usize, tls: Option<&Tls>) -> io::Result<Stream> {
+    let tcp = connect(target, attempt).await?;
+    tcp.set_nodelay(true)?;
+    let tcp = StampedStream::new(tcp);
+    Ok(match tls {
+        None => Stream::Plain(tcp),
+        Some(tls) => Stream::Tls(Box::new(tls.shake_hands(tcp).await?)),
+    })
+}
+
+/// Opens a connection for HTTP/1.1; `is_stamped` says whether the kernel is asked when answers come in.
+pub(crate) async fn open_http1(
     target: &ClearedTarget,
     attempt: usize,
     tls: Option<&Tls>,
+    is_stamped: bool,
 ) -> io::Result<Connection> {
-    let tcp = connect(target, attempt).await?;
-    tcp.set_nodelay(true)?;
-    let stream = match tls {
-        None => Stream::Plain(tcp),
-        Some(tls) => Stream::Tls(Box::new(tls.connector.connect(tls.server_name.clone(), tcp).await?)),
-    };
+    let mut stream = open(target, attempt, tls).await?;
+    if is_stamped {
+        stream.tcp_mut().ask_for_stamps();
+    }
     Ok(Connection {
         stream,
         buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
@@ -152,6 +166,15 @@ impl Connection {
     /// Is ready when the server ends, breaks or abuses the connection between requests.
     pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_read(cx, &mut self.buffer).map(|_| ())
+    }
+
+    /// Returns when the last byte that was read had come in, where the kernel says so; not before `sent_at`.
+    pub(crate) fn arrived_at(&self, sent_at: Instant) -> Option<Instant> {
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        };
+        tcp.arrived_at(sent_at)
     }
 
     /// Returns the bytes sent and received since this was asked last.
@@ -235,6 +258,18 @@ impl Connection {
 }
 
 impl Stream {
+    fn tcp_mut(&mut self) -> &mut StampedStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_mut().0,
+        }
+    }
+
+    /// Returns whether TLS has agreed on HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Tls(tls) if Tls::is_http2(tls))
+    }
+
     /// Reads what is there; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);

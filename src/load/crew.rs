@@ -4,6 +4,8 @@
 //! dismissed is settled there, so nothing is ever lost.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +16,7 @@ use tokio::sync::Notify;
 use super::codec::Answer;
 use super::connection::Failure;
 use super::hold::Hold;
+use super::http2::Place;
 use super::pacer::Window;
 use super::stop::StopSignal;
 use super::tally::{Tally, Times};
@@ -30,6 +33,10 @@ pub(crate) struct Orders {
     pub(crate) target: ClearedTarget,
     /// How to speak TLS with it.
     pub(crate) tls: Option<Tls>,
+    /// How many lines share a connection; `None` where each has its own, as HTTP/1.1 needs.
+    pub(crate) lines_per_connection: Option<NonZeroUsize>,
+    /// After how many requests a connection is closed and another one opened.
+    pub(crate) reconnect_every: Option<NonZeroU32>,
     /// The latency from which an answer is slow for the breaker.
     pub(crate) slow_from: Option<Duration>,
     /// Ends the run early.
@@ -83,11 +90,16 @@ struct Ticket {
 pub(crate) struct Crew {
     orders: Arc<Orders>,
     window: Window,
-    ends_at: Cell<Instant>,
+    /// When it stops sending, where that is before the end of the window.
+    stops_at: Cell<Option<Instant>>,
     tally: RefCell<Tally>,
     source: RefCell<Box<dyn RequestSource>>,
+    /// The places of shared connections, where the protocol has such.
+    places: Vec<Rc<Place>>,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
+    /// Which of the target's addresses the source asks for, by its place among them.
+    pub(crate) address: Option<usize>,
     in_flight: Vec<Cell<Option<Ticket>>>,
     /// Told when a request is settled after the end.
     settled: Notify,
@@ -96,20 +108,30 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Gathers a crew of `lines` connections, none of them open.
+    /// Gathers a crew with `connections`, none of them open.
     pub(crate) fn new(
         orders: Arc<Orders>,
         window: Window,
         tally: Tally,
         source: Box<dyn RequestSource>,
-        lines: usize,
+        connections: usize,
     ) -> Rc<Self> {
+        let asked = source.address();
+        let address = asked.and_then(|asked| orders.target.addresses().iter().position(|a| *a == asked));
+        let place = |number| Place::new(Arc::clone(&orders), address, number);
+        let places = match orders.lines_per_connection {
+            Some(_) => (0..connections).map(place).collect(),
+            None => Vec::new(),
+        };
+        let lines = connections * orders.lines_per_connection.map_or(1, NonZeroUsize::get);
         Rc::new(Self {
+            places,
             source_is_instant: source.is_instant(),
+            address,
             source: RefCell::new(source),
             orders,
             window,
-            ends_at: Cell::new(window.ends_at),
+            stops_at: Cell::new(None),
             tally: RefCell::new(tally),
             in_flight: (0..lines).map(|_| Cell::new(None)).collect(),
             settled: Notify::new(),
@@ -119,12 +141,13 @@ impl Crew {
 
     /// Returns when the crew stops sending.
     pub(crate) fn ends_at(&self) -> Instant {
-        self.ends_at.get()
+        let ends_at = self.window.ends_at();
+        self.stops_at.get().map_or(ends_at, |stops_at| stops_at.min(ends_at))
     }
 
     /// Stops sending earlier than planned.
     pub(crate) fn end_now(&self, now: Instant) {
-        self.ends_at.set(now.min(self.ends_at.get()));
+        self.stops_at.set(Some(now.min(self.ends_at())));
         self.ended.notify_one();
     }
 
@@ -141,6 +164,12 @@ impl Crew {
     /// Returns the run's window.
     pub(crate) fn window(&self) -> &Window {
         &self.window
+    }
+
+    /// Returns the place of the connection that a line shares with others; `None` where it has its own.
+    pub(crate) fn place_of(&self, line: usize) -> Option<Rc<Place>> {
+        let lines_per_connection = self.orders.lines_per_connection?;
+        Some(Rc::clone(&self.places[line / lines_per_connection]))
     }
 
     /// Returns how many lines there are.

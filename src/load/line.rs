@@ -5,14 +5,14 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::carrier::Carrier;
 use super::codec::Answer;
-use super::connection::{Connection, Deadline, Exchange, Failure, open};
+use super::connection::{Deadline, Exchange, Failure};
 use super::crew::Crew;
 use super::tally::Times;
 use super::witness::Witness;
@@ -34,34 +34,36 @@ pub(crate) struct Line {
     /// Its number in the crew.
     pub(crate) number: usize,
     crew: Rc<Crew>,
-    connection: Option<Connection>,
+    carrier: Carrier,
     deadline: Deadline,
     /// What is sent next, or was sent last.
     wire: Rc<Wire>,
     witness: Witness,
-    attempts: usize,
     failures: u32,
+    /// Requests that the present connection has carried.
+    carried: u32,
 }
 
 impl Line {
     /// Makes a line without a connection.
     pub(crate) fn new(crew: Rc<Crew>, number: usize) -> Self {
         let deadline = Deadline::new(crew.orders().timeout, clock::monotonic());
+        let carrier = Carrier::new(&crew, number);
         Self {
             number,
             crew,
-            connection: None,
+            carrier,
             deadline,
             wire: Rc::default(),
             witness: Witness::default(),
-            attempts: number,
             failures: 0,
+            carried: 0,
         }
     }
 
     /// Returns whether the line has an open connection.
     pub(crate) fn is_open(&self) -> bool {
-        self.connection.is_some()
+        self.carrier.is_open()
     }
 
     /// Waits for this line's turn in the ramp, so that a run does not begin with a burst of handshakes.
@@ -92,9 +94,10 @@ impl Line {
     /// Opens a connection before a request needs it. A failure is charged to no request.
     pub(crate) async fn open_ahead(&mut self) {
         self.deadline.start(clock::monotonic());
-        if self.open().await.is_err() {
+        if self.carrier.get_ready(&mut self.deadline).await.is_err() {
             self.failures += 1;
         }
+        self.carrier.stand_back();
     }
 
     /// Carries one request to its outcome; returns when that came.
@@ -105,8 +108,8 @@ impl Line {
         self.crew.take_on(self.number, intended_at);
         self.deadline.start(now);
         let mut times = Times { intended_at, sent_at: now, finished_at: now };
-        if self.connection.is_none() {
-            if let Err(class) = self.open().await {
+        if !self.carrier.is_ready() {
+            if let Err(class) = self.carrier.get_ready(&mut self.deadline).await {
                 return self.settle_unopened(intended_at, class);
             }
             self.delay_until_now(&mut times);
@@ -158,8 +161,8 @@ impl Line {
             if let Poll::Ready(value) = wake(cx) {
                 return Poll::Ready(value);
             }
-            if self.connection.as_mut().is_some_and(|open| open.poll_broken(cx).is_ready()) {
-                self.close();
+            if self.carrier.poll_broken(cx).is_ready() {
+                self.carrier.close();
                 on_close();
             }
             Poll::Pending
@@ -168,20 +171,20 @@ impl Line {
     }
 
     async fn send(&mut self, chosen: Chosen, mut times: Times) -> Instant {
-        let Self { number, crew, connection, deadline, wire, witness, failures, .. } = self;
-        let connection = connection.as_mut().expect("carry opened it");
+        let Self { number, crew, carrier, deadline, wire, witness, failures, .. } = self;
         let requests = wire.requests();
         crew.send_off(*number, times.intended_at, chosen.endpoint, requests.try_into().unwrap_or(u32::MAX));
         let mut answered = 0;
+        let mut now;
         let is_usable = loop {
             let exchange = Exchange { wire, interest: chosen.interest, witness, deadline };
-            let result = match answered {
-                0 => connection.exchange(exchange).await,
-                _ => connection.next_answer(exchange, answered).await,
-            };
-            times.finished_at = clock::monotonic();
+            let result = carrier.exchange(exchange, answered).await;
+            now = clock::monotonic();
+            // An answer that waited for this worker's turn was complete before.
+            let arrived_at = result.ok().and_then(|_| carrier.arrived_at(times.sent_at));
+            times.finished_at = arrived_at.unwrap_or(now);
             let judgement = judge(crew, *number, chosen, result.ok(), witness);
-            let traffic = connection.take_traffic();
+            let traffic = carrier.take_traffic();
             let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
             crew.settle(result, judgement, endpoint, times, witness, traffic);
             answered += 1;
@@ -190,38 +193,20 @@ impl Line {
                 crew.answer_came(*number);
                 continue;
             }
-            let has_served = connection.has_answered || result == Err(Failure::Timeout);
+            let has_served = carrier.has_answered() || result == Err(Failure::Timeout);
             *failures = if keeps_alive || has_served { 0 } else { *failures + 1 };
             // What was sent behind an answer that ended the connection is lost with it.
             crew.lose(result.err(), chosen.endpoint, times, requests - answered);
             break keeps_alive;
         };
-        if !is_usable {
-            self.close();
+        self.carried = self.carried.saturating_add(requests.try_into().unwrap_or(u32::MAX));
+        let is_worn = self.crew.orders().reconnect_every.is_some_and(|every| self.carried >= every.get());
+        if !is_usable || is_worn {
+            self.carrier.close();
+            self.carried = 0;
         }
-        self.crew.settled(self.number, times.finished_at);
-        times.finished_at
-    }
-
-    async fn open(&mut self) -> Result<(), OutcomeClass> {
-        self.attempts += 1;
-        let orders = Arc::clone(self.crew.orders());
-        let opening = open(&orders.target, self.attempts - 1, orders.tls.as_ref());
-        let mut opening = std::pin::pin!(opening);
-        let deadline = &mut self.deadline;
-        let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(OutcomeClass::Timeout)),
-        });
-        self.connection = Some(opened.await?);
-        orders.open_connections.opened();
-        Ok(())
-    }
-
-    fn close(&mut self) {
-        if self.connection.take().is_some() {
-            self.crew.orders().open_connections.closed();
-        }
+        self.crew.settled(self.number, now);
+        now
     }
 
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {
@@ -238,7 +223,8 @@ impl Line {
 
     /// Settles a request whose connection was ready only after the end: a scheduled one counts as unsent, in the
     /// closed loop it never became a request.
-    fn settle_too_late(&self, times: Times) -> Instant {
+    fn settle_too_late(&mut self, times: Times) -> Instant {
+        self.carrier.stand_back();
         if self.crew.orders().is_scheduled {
             let (class, endpoint) = (OutcomeClass::Unsent, Endpoint::default());
             self.crew.count(|tally| tally.cut_off(class, endpoint, times.intended_at, times.sent_at, 1));
@@ -258,10 +244,4 @@ fn judge(crew: &Crew, line: usize, chosen: Chosen, answer: Option<Answer>, witne
     let (body, is_body_cut) = witness.seen_body();
     let seen = Answered { line, status: answer.status, headers: witness.headers(), body, is_body_cut };
     crew.judge(chosen, &seen)
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.close();
-    }
 }

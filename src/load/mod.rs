@@ -1,20 +1,26 @@
 //! Room `load`: drives a cleared target and measures it.
 //!
 //! Three things stay apart: *what* is sent (`request`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
-//! (`connection`, `codec`, `tls`). A `worker` is a thread with its own connections; a `tally` holds what it saw.
+//! (`carrier`, `connection`, `codec`, `http2`, `tls`). A `worker` is a thread with its own connections; a `tally` holds
+//! what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
 mod breaker;
+mod carrier;
 mod ceilings;
 mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
 mod hold;
+mod http2;
 mod line;
+mod muster;
+mod negotiation;
 mod open_loop;
 mod pacer;
 mod server_timing;
+mod stamp;
 mod stop;
 mod tally;
 mod timer;
@@ -39,7 +45,8 @@ use self::breaker::{Counts, Watch};
 use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
 use self::hold::Hold;
-use self::pacer::{Part, Window, bounded};
+use self::muster::Muster;
+use self::pacer::{Course, Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
 use self::tls::Tls;
 use self::worker::{Assignment, Share, WorkerError, work};
@@ -108,6 +115,9 @@ pub enum LoadError {
         /// The host of the target.
         host: String,
     },
+    /// The client certificate and its key cannot be used together.
+    #[error("cannot use the client certificate")]
+    Identity(#[source] rustls::Error),
     /// The system gave no thread, poller or timer: its limits are too low.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
@@ -121,6 +131,7 @@ impl From<WorkerError> for LoadError {
         match error {
             WorkerError::System(error) => Self::Worker(error),
             WorkerError::Source(failure) => Self::Source(failure),
+            WorkerError::CalledOff => Self::Worker(io::Error::other("the run was called off")),
         }
     }
 }
@@ -133,6 +144,9 @@ impl LoadError {
             Self::Tls(_) => "report this as a bug: it does not depend on your set-up",
             Self::RootCertificate(_) => "give a DER-encoded X.509 certificate authority",
             Self::NoRoots => "install the system's root certificates (package ca-certificates)",
+            Self::Identity(_) => {
+                "give the certificate in `client-certificate` and its own key in `client-key`"
+            }
             Self::ServerName { .. } => "the preview's host must be a DNS name or an IP address",
             Self::Worker(_) => "raise the limits on threads and open files (ulimit -u, ulimit -n)",
             Self::Source(failure) => &failure.help,
@@ -158,36 +172,44 @@ pub fn drive(
 ) -> Result<Measurement, LoadError> {
     // A run that fails halfway must stop the workers that have started, but not what else the caller stops.
     let stop = stop.child();
+    let tls = Tls::prepare(target, scenario.protocol)?;
+    let timeout = bounded(scenario.profile.timeout);
+    let lines_per_connection = negotiation::agree(scenario.protocol, target, tls.as_ref(), timeout)?;
     let orders = Arc::new(Orders {
-        tls: Tls::prepare(target)?,
+        tls,
+        lines_per_connection,
         target: target.clone(),
         stop: stop.clone(),
+        timeout,
         hold: Hold::new(clock::monotonic()),
+        reconnect_every: scenario.profile.reconnect_every,
         slow_from: scenario.gate.breaker.latency,
-        timeout: bounded(scenario.profile.timeout),
         is_scheduled: matches!(scenario.profile.pacing, Pacing::OpenLoop { .. }),
         open_connections: OpenConnections::default(),
     });
-    let window = Window::new(clock::monotonic() + START_DELAY, &scenario.profile);
-    let assignments = assign(scenario, sources, options, &orders, window);
-    let exhaust = || {
+    let assignments = assign(scenario, sources, options, &orders);
+    let muster = Arc::clone(&assignments[0].muster);
+    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let look = || {
         if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
             stop.stop(Ending::Exhausted(why));
         }
     };
-    exhaust();
-    let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    look();
     let shares = run_workers(&assignments, &stop, || {
-        let seen = observe(&window, &assignments);
+        look();
         if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
             stop.stop(Ending::Unhealthy(why));
         }
-        exhaust();
-        progress(seen);
+        if let Some(window) = muster.window() {
+            window.watch(clock::monotonic());
+            progress(observe(window, &assignments));
+        }
     });
     options.ceilings.use_up(traffic(&assignments));
     let shares = shares?;
-    Ok(measurement(scenario, &window, &orders, shares))
+    let window = muster.window().expect("every worker waited for it");
+    Ok(measurement(scenario, window, &orders, shares))
 }
 
 /// Divides connections among the workers as evenly as possible; each gets at least one.
@@ -196,19 +218,23 @@ fn assign<'a>(
     sources: &'a dyn RequestSources,
     options: &DriveOptions,
     orders: &Arc<Orders>,
-    window: Window,
 ) -> Vec<Assignment<'a>> {
-    let connections = scenario.profile.connections.get();
-    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(connections);
+    let profile = &scenario.profile;
+    let connections = profile.connections.get();
+    // A worker without anything to send would be one too many.
+    let most = profile.max_in_flight.unwrap_or(profile.connections).get().min(connections);
+    let workers = u32::try_from(options.threads.get()).unwrap_or(u32::MAX).min(most);
+    let course = Course::of(profile);
+    let muster = Arc::new(Muster::new(workers, profile.clone()));
     (0..workers)
         .map(|number| Assignment {
             orders: Arc::clone(orders),
             sources,
-            pacing: scenario.profile.pacing,
-            window,
-            rounds: scenario.profile.rounds.get(),
+            profile: profile.clone(),
+            course: course.clone(),
+            muster: Arc::clone(&muster),
             part: Part { number, of: workers },
-            connections: (connections / workers + u32::from(number < connections % workers)) as usize,
+            connections: Part { number, of: workers }.share(connections),
             published: Arc::default(),
         })
         .collect()
@@ -232,21 +258,25 @@ fn run_workers(
                 .name(format!("load-{}", assignment.part.number))
                 .spawn_scoped(scope, report);
             if let Err(error) = started {
+                assignment.muster.call_off();
                 stop.stop(Ending::Interrupted);
                 return Err(error.into());
             }
         }
         drop(sender);
         let mut shares = Vec::with_capacity(assignments.len());
+        let mut failure = None;
         loop {
             match receiver.recv_timeout(PROGRESS_INTERVAL) {
                 Ok(Ok(share)) => shares.push(share),
+                // That a worker was sent home says nothing of why.
+                Ok(Err(WorkerError::CalledOff)) => {}
                 Ok(Err(error)) => {
                     stop.stop(Ending::Interrupted);
-                    return Err(error);
+                    failure = Some(error);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => tell(),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(shares),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return failure.map_or(Ok(shares), Err),
             }
         }
     })
@@ -262,10 +292,10 @@ fn traffic(assignments: &[Assignment<'_>]) -> Traffic {
 
 fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
     let now = clock::monotonic();
-    let total = window.ends_at - window.starts_at;
+    let total = window.total();
     let phase = match now {
-        now if now < window.measured_from => Phase::WarmUp,
-        now if now < window.ends_at => Phase::Measuring,
+        now if window.measured_from().is_none_or(|from| now < from) => Phase::WarmUp,
+        now if now < window.ends_at() => Phase::Measuring,
         _ => Phase::Draining,
     };
     let sum = |count: fn(&Published) -> &AtomicU64| {
@@ -273,7 +303,7 @@ fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
     };
     Progress {
         phase,
-        elapsed: now.saturating_duration_since(window.starts_at).min(total),
+        elapsed: now.saturating_duration_since(window.starts_at()).min(total),
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
@@ -300,7 +330,7 @@ fn counts(assignments: &[Assignment<'_>]) -> Counts {
 
 fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Vec<Share>) -> Measurement {
     let profile = &scenario.profile;
-    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or(window.starts_at);
+    let ended_at = shares.iter().map(|share| share.ended_at).max().unwrap_or_else(|| window.starts_at());
     let was_stopped = shares.iter().any(|share| share.was_stopped);
     let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
     let (mut rounds, mut lateness, mut endpoints, mut classes) = (vec![], vec![], vec![], vec![]);
@@ -318,14 +348,14 @@ fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Ve
     Measurement {
         scenario: scenario.name.clone(),
         rounds: merge_rounds(rounds),
-        elapsed: ended_at.saturating_duration_since(window.measured_from),
-        asked_rate: match profile.pacing {
-            Pacing::OpenLoop { rate } => Some(rate),
-            Pacing::ClosedLoop { .. } => None,
-        },
+        elapsed: window
+            .measured_from()
+            .map_or(Duration::ZERO, |from| ended_at.saturating_duration_since(from)),
+        asked_rate: profile.pacing.mean_rate(),
         asked_connections: profile.connections.get(),
         reached_connections: orders.open_connections.most(),
         generator: health(&lateness, busy_share),
+        steady_state: window.steady_state(),
         // A signal that came when everything was over cut nothing short.
         ending: match orders.stop.ending() {
             ending @ Ending::SourceFailed(_) => ending,

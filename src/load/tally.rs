@@ -27,12 +27,12 @@ pub(crate) struct Published {
     pub(crate) answered: AtomicU64,
     /// Requests since the start that count as errors.
     pub(crate) errors: AtomicU64,
-    /// Requests sent since the start, whatever became of them.
-    pub(crate) sent: AtomicU64,
     /// Requests since the start that have an outcome other than being asked to retry later.
     pub(crate) settled: AtomicU64,
     /// Those of them that count as errors.
     pub(crate) failed: AtomicU64,
+    /// Requests sent since the start, whatever became of them.
+    pub(crate) sent: AtomicU64,
     /// Bytes sent and received since the start, without those of TLS.
     pub(crate) traffic: AtomicU64,
     /// Answers since the start that took longer than the breaker allows.
@@ -65,9 +65,9 @@ pub(crate) struct Tally {
     published: Arc<Published>,
     answered: u64,
     errors: u64,
-    sent: u64,
     settled: u64,
     failed: u64,
+    sent: u64,
     traffic: u64,
     /// The latency in nanoseconds from which an answer counts as slow.
     slow_from: u64,
@@ -122,9 +122,9 @@ impl Tally {
             published,
             answered: 0,
             errors: 0,
-            sent: 0,
             settled: 0,
             failed: 0,
+            sent: 0,
             traffic: 0,
             slow_from: u64::MAX,
             slow: 0,
@@ -135,12 +135,16 @@ impl Tally {
     /// Counts a whole answer; only those of 2xx and 3xx, and expected ones, go into the rounds' histograms, as an
     /// error can be fast.
     pub(crate) fn answered(&mut self, class: OutcomeClass, endpoint: Endpoint, times: Times) {
-        let latency = nanos(times.finished_at.saturating_duration_since(times.intended_at));
+        let lasted = times.finished_at.saturating_duration_since(times.intended_at);
+        let latency = nanos(lasted);
         if latency > self.slow_from {
             self.slow += 1;
             self.published.slow.store(self.slow, Ordering::Relaxed);
         }
-        let Some(round) = self.count(class, times.intended_at, 1) else { return };
+        let Some(round) = self.count(class, times.intended_at, 1) else {
+            self.window.note_unmeasured(times.finished_at, lasted);
+            return;
+        };
         if !class.is_error() {
             let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
             if times.sent_at <= times.intended_at {
@@ -184,12 +188,6 @@ impl Tally {
         }
     }
 
-    /// Notes requests that leave.
-    pub(crate) fn note_sent(&mut self, count: u64) {
-        self.sent += count;
-        self.published.sent.store(self.sent, Ordering::Relaxed);
-    }
-
     /// Counts answers that take longer as slow.
     pub(crate) fn with_slow_from(mut self, latency: Option<Duration>) -> Self {
         self.slow_from = latency.map_or(u64::MAX, nanos);
@@ -208,6 +206,12 @@ impl Tally {
                 seen.saturating_record(nanos);
             }
         });
+    }
+
+    /// Notes requests that leave.
+    pub(crate) fn note_sent(&mut self, count: u64) {
+        self.sent += count;
+        self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
     /// Notes bytes that went to and fro.
@@ -390,12 +394,10 @@ mod tests {
 
     fn tally(start: Instant) -> Tally {
         let profile = LoadProfile {
-            pacing: Pacing::ClosedLoop { ceiling: None },
-            connections: NonZeroU32::MIN,
             duration: 1000 * MS,
             warm_up: 1000 * MS,
             rounds: NonZeroU32::new(2).unwrap(),
-            timeout: MS,
+            ..LoadProfile::plain(Pacing::CLOSED, NonZeroU32::MIN)
         };
         Tally::new(Window::new(start, &profile), 2, false, Arc::default())
     }

@@ -3,23 +3,26 @@
 //! It lets its lines run until the end of the measured time, waits a little for what is still in flight, and settles
 //! the rest.
 
-use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::sleep_until;
+
+use super::closed_loop::Plan;
 use super::crew::{Crew, Orders};
+use super::muster::Muster;
 use super::open_loop::Board;
-use super::pacer::{Ceiling, Part, Schedule, Window};
+use super::pacer::{Course, Part, Schedule};
 use super::tally::{Published, Seen, Tally};
-use super::timer::Timer;
+use super::timer::{Lead, Timer};
 use super::{closed_loop, open_loop};
 use crate::clock;
 use crate::request::{RequestSources, Seat, SourceFailure};
-use crate::scenario::Pacing;
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::time::sleep_until;
+use crate::scenario::{LoadProfile, Pacing};
 
 /// How long the end of a run waits for answers.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
@@ -33,12 +36,12 @@ pub(crate) struct Assignment<'a> {
     pub(crate) orders: Arc<Orders>,
     /// Makes the worker's source of requests.
     pub(crate) sources: &'a dyn RequestSources,
-    /// When requests are sent.
-    pub(crate) pacing: Pacing,
-    /// When the run is measured.
-    pub(crate) window: Window,
-    /// The number of rounds.
-    pub(crate) rounds: u32,
+    /// How load is applied over time.
+    pub(crate) profile: LoadProfile,
+    /// The same as levels over time.
+    pub(crate) course: Course,
+    /// Where the workers meet before the clock of the run begins.
+    pub(crate) muster: Arc<Muster>,
     /// Which worker this is, of how many.
     pub(crate) part: Part,
     /// This worker's connections.
@@ -68,6 +71,8 @@ pub(crate) enum WorkerError {
     System(io::Error),
     /// There is no source of requests.
     Source(SourceFailure),
+    /// Another worker could not come.
+    CalledOff,
 }
 
 impl From<io::Error> for WorkerError {
@@ -78,15 +83,26 @@ impl From<io::Error> for WorkerError {
 
 /// Does one assignment on the current thread.
 pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
+    // Whatever ends it before the run has begun, nobody may wait for it.
+    carry_out(assignment).inspect_err(|_| assignment.muster.call_off())
+}
+
+fn carry_out(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let seat =
-        Seat { worker: assignment.part.number, workers: assignment.part.of, lines: assignment.connections };
+    let lines_per_connection = assignment.orders.lines_per_connection.map_or(1, NonZeroUsize::get);
+    let seat = Seat {
+        worker: assignment.part.number,
+        workers: assignment.part.of,
+        lines: assignment.connections * lines_per_connection,
+    };
     let source = assignment.sources.for_worker(seat).map_err(WorkerError::Source)?;
+    let window = assignment.muster.arrive().ok_or(WorkerError::CalledOff)?;
+    let rounds = assignment.profile.rounds.get();
     let published = Arc::clone(&assignment.published);
-    let tally = Tally::new(assignment.window, assignment.rounds, source.has_endpoints(), published)
+    let tally = Tally::new(window.clone(), rounds, source.has_endpoints(), published)
         .with_slow_from(assignment.orders.slow_from);
     let orders = Arc::clone(&assignment.orders);
-    let crew = Crew::new(orders, assignment.window, tally, source, assignment.connections);
+    let crew = Crew::new(orders, window, tally, source, assignment.connections);
     let started_at = clock::monotonic();
     let sent = runtime.block_on(send(assignment, &crew));
     // The runtime counts the time between its waits for sockets and timers; it is taken before the idle drain.
@@ -97,7 +113,7 @@ pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     drop(runtime);
     let was_stopped = stopped?;
     let ended_at = crew.ends_at();
-    let rounds_begun = assignment.window.rounds_begun(ended_at);
+    let rounds_begun = crew.window().rounds_begun(ended_at);
     let (tally, mut source) = crew.dismiss().expect("only the lines shared the crew, and they are gone");
     source.finish();
     let endpoints = source.endpoints();
@@ -112,19 +128,18 @@ struct Sent {
 
 /// Starts the lines and lets them send until the end.
 async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> io::Result<Sent> {
-    let board = match assignment.pacing {
-        Pacing::ClosedLoop { ceiling } => {
-            let slots = ceiling.map(|rate| {
-                Rc::new(RefCell::new(Ceiling::new(assignment.window.starts_at, rate, assignment.part)))
-            });
+    let board = match &assignment.profile.pacing {
+        Pacing::ClosedLoop { .. } => {
+            let plan = Plan::new(assignment, crew.window());
             for line in 0..crew.lines() {
-                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), line, slots.clone()));
+                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), Rc::clone(&plan), line));
             }
             None
         }
-        Pacing::OpenLoop { rate } => {
-            let schedule = Schedule::new(assignment.window.starts_at, rate, assignment.part);
-            let board = Board::new(Rc::clone(crew), schedule);
+        Pacing::OpenLoop { arrivals, .. } => {
+            let (window, course) = (crew.window().clone(), assignment.course.clone());
+            let schedule = Schedule::new(window, course, *arrivals, assignment.part);
+            let board = Board::new(Rc::clone(crew), schedule, &assignment.profile, assignment.part);
             for line in 0..crew.lines() {
                 tokio::task::spawn_local(open_loop::run(Rc::clone(&board), line));
             }
@@ -140,17 +155,21 @@ async fn settle(assignment: &Assignment<'_>, crew: &Rc<Crew>, sent: Sent) -> io:
     let drain_was_cut = drain(assignment, crew, sent.was_cancelled).await;
     crew.give_up(clock::monotonic());
     if let Some(board) = sent.board {
-        board.count_unsent(assignment.rounds);
+        board.count_unsent(assignment.profile.rounds.get());
     }
     Ok(sent.was_cancelled || drain_was_cut)
 }
 
 async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
-    let timer = Timer::new()?;
+    let lead = if board.is_some() { Lead::for_workers(assignment.part.of) } else { Lead::NONE };
+    let timer = Timer::new(lead)?;
     let sending = async {
         match board {
             Some(board) => board.dispatch(&timer).await,
-            None => timer.sleep_until(crew.ends_at()).await,
+            None => {
+                crew.window().announced().await;
+                timer.sleep_until(crew.ends_at()).await
+            }
         }
     };
     let ended_early = crew.ended_early();

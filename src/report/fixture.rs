@@ -117,6 +117,7 @@ fn measurement(name: &str, median_us: f64, is_measured: bool) -> Measurement {
         asked_connections: 8,
         reached_connections: 5,
         generator: GeneratorHealth { late_share: 0.001, lag_p99_us: 81.0, busy_share: 0.25 },
+        steady_state: crate::measurement::SteadyState::NotSought,
         ending: Ending::Complete,
         endpoints: vec![],
         class_latency: vec![],

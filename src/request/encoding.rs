@@ -186,9 +186,9 @@ mod tests {
         fn whatever_passes_for_a_number_is_one_to_the_parser(text in "[-+0-9.eE]{0,12}") {
             let parsed = serde_json::from_str::<serde_json::Value>(&text);
 
-            // A number out of range is still a number.
-            let is_number = parsed.as_ref().is_ok_and(serde_json::Value::is_number)
-                || parsed.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
+            // Out of range says nothing of what follows: the parser stops there.
+            prop_assume!(!parsed.as_ref().is_err_and(|error| error.to_string().contains("out of range")));
+            let is_number = parsed.as_ref().is_ok_and(serde_json::Value::is_number);
             prop_assert_eq!(is_json_number(&text), is_number, "{}", text);
         }
     }

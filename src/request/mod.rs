@@ -13,8 +13,11 @@ mod fixed;
 mod generator;
 mod mix;
 mod piece;
+mod placeholder;
+mod raw;
 mod request_text;
 mod requests;
+mod script_plan;
 mod source;
 mod template;
 mod template_error;
@@ -25,8 +28,11 @@ pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use fixed::Fixed;
 pub use mix::Mix;
 pub use piece::escaped;
+pub use placeholder::{DeclaredSecret, Placeholders};
+pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Shape, is_header_name};
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};
+pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,

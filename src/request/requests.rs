@@ -101,6 +101,16 @@ impl Requests {
         Ok(())
     }
 
+    /// Returns the length of the largest body, templates as they are written: an estimate of what will be sent.
+    #[must_use]
+    pub fn largest_body_bytes(&self) -> u64 {
+        let bytes = |entry: &Entry| match &entry.request {
+            Prepared::Static(request) => request.body().len(),
+            Prepared::Template(template) => template.text.body.as_bytes().len(),
+        };
+        self.entries.iter().map(bytes).max().unwrap_or(0) as u64
+    }
+
     /// Returns whether a request takes values from the feed.
     #[must_use]
     pub fn uses_feed(&self) -> bool {

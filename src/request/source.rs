@@ -3,6 +3,7 @@
 //! Every worker has its own, made on the worker's thread, so a source needs no lock and may hold things that cannot
 //! move between threads. `load` knows nothing else of where requests come from.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -71,6 +72,12 @@ pub trait RequestSource {
     /// Returns whether answers are to be counted for each endpoint; asked once, before the load.
     fn has_endpoints(&self) -> bool {
         !self.endpoints().is_empty()
+    }
+
+    /// Returns which of the target's pinned addresses this worker's connections go to; `None` leaves the choice to
+    /// `load`, which never dials any other.
+    fn address(&self) -> Option<SocketAddr> {
+        None
     }
 
     /// Takes note that a run has ended, before [`RequestSource::endpoints`] is asked.
@@ -158,6 +165,12 @@ impl Headers {
         let name_end = self.text.len();
         self.text.extend_from_slice(value);
         self.ends.push((name_end, self.text.len()));
+    }
+
+    /// Becomes the same as another, in the memory that is there.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.ends.clone_from(&other.ends);
     }
 
     /// Returns every name and value.

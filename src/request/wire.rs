@@ -29,11 +29,12 @@ struct Part {
     body: Range<usize>,
 }
 
-/// A request that is being written.
+/// A request that is being written, and where to go back to where it must not be sent.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     method: Method,
     path: Range<usize>,
+    bytes_before: usize,
     fields_before: usize,
     names_itself: bool,
 }
@@ -102,13 +103,13 @@ impl Wire {
 
     /// Begins a request whose parts were checked, or are checked before [`Wire::end`].
     pub(super) fn begin(&mut self, method: Method, path: &[u8], authority: &[u8]) -> Unfinished {
-        let fields_before = self.fields.len();
+        let (bytes_before, fields_before) = (self.bytes.len(), self.fields.len());
         self.put(method.as_str().as_bytes());
         self.put(b" ");
         let path = self.put(path);
         self.put(b" HTTP/1.1\r\n");
         self.field(b"host", authority);
-        Unfinished { method, path, fields_before, names_itself: false }
+        Unfinished { method, path, bytes_before, fields_before, names_itself: false }
     }
 
     /// Adds a header to a request that was begun.
@@ -137,6 +138,12 @@ impl Wire {
         let body = self.put(body);
         let fields = begun.fields_before..self.fields.len();
         self.parts.push(Part { method: begun.method, path: begun.path, fields, body });
+    }
+
+    /// Takes back a request that was begun.
+    pub(super) fn abandon(&mut self, begun: &Unfinished) {
+        self.bytes.truncate(begun.bytes_before);
+        self.fields.truncate(begun.fields_before);
     }
 
     fn field(&mut self, name: &[u8], value: &[u8]) {

@@ -163,3 +163,91 @@ fn a_server_that_only_fails_never_passes() {
 
     assert!(ended.stdout.contains("5xx"), "{}", ended.stdout);
 }
+
+/// A certificate for 127.0.0.1 that is its own root, and its key, in files.
+fn certificate(directory: &Path) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(directory.join("server.pem"), made.cert.pem()).unwrap();
+    std::fs::write(directory.join("server.key"), made.signing_key.serialize_pem()).unwrap();
+}
+
+/// Returns a server that speaks TLS with that certificate, and HTTP/2 where it is asked to.
+fn tls_server(directory: &Path, port: u16) -> String {
+    let root = directory.display();
+    format!(
+        "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {root}/server.pem; \
+         ssl_certificate_key {root}/server.key; location / {{ return 200 'ok'; }} }}"
+    )
+}
+
+fn configure(directory: &Path, target: &str, protocol: &str) {
+    let configuration = format!(
+        "{target}\n[[scenario]]\nname = \"many\"\nprotocol = \"{protocol}\"\n\
+         profile = {{ connections = 2, warm-up = \"0s\" }}\n"
+    );
+    std::fs::write(directory.join("loadgate.toml"), configuration).unwrap();
+}
+
+fn assert_only_good_answers(report: &serde_json::Value, at_least: u64) -> u64 {
+    let outcomes = report["scenarios"][0]["outcomes"].as_object().unwrap();
+    let answered = outcomes["2xx"].as_u64().unwrap();
+    assert!(answered >= at_least, "{outcomes:?}");
+    for broken in ["connect", "read", "write", "protocol", "timeout"] {
+        assert_eq!(outcomes[broken].as_u64(), Some(0), "{outcomes:?}");
+    }
+    answered
+}
+
+#[test]
+fn http2_is_spoken_with_prior_knowledge_and_goodbyes_cost_nothing() {
+    let port = free_port();
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port} http2; keepalive_requests 100; location / {{ return 200 'ok'; }} }}"
+    );
+    let Some(nginx) = serve(&servers, port) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), "", "h2");
+
+    let report = measure(directory.path(), port, &[]);
+
+    let answered = assert_only_good_answers(&report, 300);
+    let profile = report["scenarios"][0]["profile"].as_str().unwrap();
+    assert!(profile.ends_with("HTTP/2 with 10 streams a connection"), "{profile}");
+    let log = nginx.access_log();
+    assert!(log.matches("HTTP/2.0\" 200").count() as u64 >= answered);
+    assert!(!log.contains("HTTP/1.1"));
+}
+
+#[test]
+fn tls_agrees_on_the_protocol_that_the_scenario_wants() {
+    let port = free_port();
+    let directory = tempfile::tempdir().unwrap();
+    certificate(directory.path());
+    let Some(nginx) = serve(&tls_server(directory.path(), port), port) else { return };
+
+    for (protocol, logged) in [("http/1.1", "HTTP/1.1\""), ("h2", "HTTP/2.0\""), ("auto", "HTTP/2.0\"")] {
+        configure(directory.path(), "[target]\nroots = [\"server.pem\"]\nlocal-tls = true", protocol);
+        let before = nginx.access_log().matches(logged).count();
+
+        let report = measure(directory.path(), port, &[]);
+
+        let answered = assert_only_good_answers(&report, 100);
+        let more = nginx.access_log().matches(logged).count() - before;
+        assert!(more as u64 >= answered, "{protocol}: {more} of {answered}");
+    }
+}
+
+#[test]
+fn a_local_certificate_of_an_unknown_root_is_refused() {
+    let port = free_port();
+    let directory = tempfile::tempdir().unwrap();
+    certificate(directory.path());
+    let Some(nginx) = serve(&tls_server(directory.path(), port), port) else { return };
+    configure(directory.path(), "[target]\nlocal-tls = true", "h2");
+
+    let ended =
+        Loadgate::new(directory.path()).arguments(["run", "--local", &port.to_string(), "-d", "1s"]).run();
+
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert!(!nginx.access_log().contains("\" 200 "), "somebody took the certificate");
+}

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use crate::config::problem::{Located, Place};
 use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
-use crate::request::{Check, FeedOrder, Method};
-use crate::scenario::{Breaker, Budget, Metric, Rate, ScenarioName};
+use crate::request::{Check, FeedOrder, Method, ParamKind};
+use crate::scenario::{Arrivals, Breaker, Budget, Metric, Protocol, Rate, ScenarioName, Stage, StageRate};
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -34,6 +34,12 @@ pub struct TargetTable {
     pub deployers: Vec<Located<String>>,
     /// Files with further trusted root certificates; relative to the directory of the configuration.
     pub roots: Vec<Located<PathBuf>>,
+    /// The file with the certificate that is shown to a preview which asks for one.
+    pub client_certificate: Option<Located<PathBuf>>,
+    /// The file with its private key.
+    pub client_key: Option<Located<PathBuf>>,
+    /// Whether the service that `--local` names speaks TLS.
+    pub local_tls: bool,
     /// What previews say of themselves, and how much of it must be seen.
     pub marker: MarkerPolicy,
 }
@@ -62,6 +68,7 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) service: Option<ServiceDraft>,
     pub(in crate::config) limits: LimitsDraft,
     pub(in crate::config) scenarios: Option<Vec<ScenarioDraft>>,
+    pub(in crate::config) script: ScriptDraft,
     pub(in crate::config) gate: GateDraft,
     pub(in crate::config) baseline_dir: Option<PathBuf>,
     pub(in crate::config) threads: Option<u32>,
@@ -94,8 +101,28 @@ pub(in crate::config) struct ScenarioDraft {
     pub(in crate::config) requests: Vec<RequestDraft>,
     pub(in crate::config) feed: Option<FeedDraft>,
     pub(in crate::config) seed: Option<u64>,
+    pub(in crate::config) script: Option<Located<String>>,
+    pub(in crate::config) protocol: Protocol,
     pub(in crate::config) profile: ProfileDraft,
     pub(in crate::config) gate: GateDraft,
+}
+
+/// What scripts may read, write and be told.
+#[derive(Debug, Default)]
+pub(in crate::config) struct ScriptDraft {
+    pub(in crate::config) env: Vec<Located<String>>,
+    pub(in crate::config) data: Vec<Located<String>>,
+    pub(in crate::config) modules: Vec<Located<String>>,
+    pub(in crate::config) sink: Vec<Located<String>>,
+    pub(in crate::config) pipeline: Option<u32>,
+    pub(in crate::config) params: Vec<ParamDraft>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct ParamDraft {
+    pub(in crate::config) name: Located<String>,
+    pub(in crate::config) kind: ParamKind,
+    pub(in crate::config) value: Option<Located<String>>,
 }
 
 #[derive(Debug)]
@@ -125,11 +152,28 @@ pub(in crate::config) enum BodyDraft {
 #[derive(Debug, Default)]
 pub(in crate::config) struct ProfileDraft {
     pub(in crate::config) rate: Option<Rate>,
+    pub(in crate::config) stages: Option<StagesDraft>,
+    pub(in crate::config) arrivals: Option<Arrivals>,
     pub(in crate::config) connections: Option<NonZeroU32>,
     pub(in crate::config) duration: Option<Duration>,
-    pub(in crate::config) warm_up: Option<Duration>,
+    pub(in crate::config) warm_up: Option<WarmUpDraft>,
     pub(in crate::config) rounds: Option<NonZeroU32>,
     pub(in crate::config) timeout: Option<Duration>,
+    pub(in crate::config) think_time: Option<Duration>,
+    pub(in crate::config) reconnect_every: Option<NonZeroU32>,
+    pub(in crate::config) max_in_flight: Option<NonZeroU32>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) enum StagesDraft {
+    Rates(Vec<Stage<StageRate>>),
+    Connections(Vec<Stage<NonZeroU32>>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum WarmUpDraft {
+    Time(Duration),
+    UntilSteady { at_most: Duration },
 }
 
 #[derive(Debug, Default, Clone)]

@@ -5,8 +5,10 @@
 
 mod draft;
 mod gate;
+mod profile;
 mod request;
 mod scenario;
+mod script;
 mod service;
 mod target;
 
@@ -22,20 +24,21 @@ use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
-    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ProfileDraft, RequestDraft, ScenarioDraft,
-    ServiceDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, ProfileDraft, RequestDraft,
+    ScenarioDraft, ScriptDraft, ServiceDraft, StagesDraft, WarmUpDraft,
 };
 pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
+use script::read_script;
 use service::read_service;
 use target::read_target;
 
 /// Every section and its keys; `docs/loadgate.schema.json` lists the same.
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
-        &["target", "service", "limits", "scenario", "gate", "baseline", "run"];
+        &["target", "service", "limits", "scenario", "script", "gate", "baseline", "run"];
     pub(in crate::config) const TARGET: &[&str] = &[
         "preview",
         "production",
@@ -43,6 +46,9 @@ pub(super) mod keys {
         "roots",
         "marker",
         "marker-header",
+        "client-certificate",
+        "client-key",
+        "local-tls",
         "platform",
         "consent",
         "forge",
@@ -64,6 +70,8 @@ pub(super) mod keys {
         "feed",
         "seed",
         "script",
+        "protocol",
+        "streams",
         "profile",
         "gate",
     ];
@@ -71,8 +79,27 @@ pub(super) mod keys {
         &["name", "weight", "path", "method", "headers", "body", "body-file", "check"];
     pub(in crate::config) const CHECK: &[&str] = &["status", "header", "body-contains", "json"];
     pub(in crate::config) const FEED: &[&str] = &["file", "order"];
-    pub(in crate::config) const PROFILE: &[&str] =
-        &["rate", "connections", "duration", "warm-up", "rounds", "timeout"];
+    pub(in crate::config) const PROFILE: &[&str] = &[
+        "rate",
+        "stages",
+        "steps",
+        "arrivals",
+        "seed",
+        "connections",
+        "duration",
+        "warm-up",
+        "rounds",
+        "timeout",
+        "think-time",
+        "reconnect-every",
+        "max-in-flight",
+    ];
+    pub(in crate::config) const STAGE: &[&str] = &["rate", "connections", "over"];
+    pub(in crate::config) const STEP: &[&str] = &["rate", "for"];
+    pub(in crate::config) const WARM_UP: &[&str] = &["until", "at-most"];
+    pub(in crate::config) const SCRIPT: &[&str] = &["env", "data", "modules", "sink", "pipeline", "param"];
+    pub(in crate::config) const PARAM: &[&str] =
+        &["name", "type", "min", "max", "choices", "max-length", "pattern", "value"];
     pub(in crate::config) const GATE: &[&str] = &[
         "metrics",
         "max-regression",
@@ -118,6 +145,7 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
         service: top.table("service", keys::SERVICE).and_then(|section| read_service(&section)),
         limits: read_limits(&top),
         scenarios: read_scenarios(&top),
+        script: top.table("script", keys::SCRIPT).map(|section| read_script(&section)).unwrap_or_default(),
         gate: top.table("gate", keys::GATE).map(|section| read_gate(&section)).unwrap_or_default(),
         baseline_dir: top.table("baseline", keys::BASELINE).and_then(|section| read_store(&section)),
         threads: run.as_ref().and_then(|run| run.count("threads", 1..=MAX_THREADS)).map(|count| count.value),
@@ -280,6 +308,8 @@ mod tests {
             ("[target]\nnetworks = [\"10.0.0.1/8\"]", "help: write 10.0.0.0/8"),
             ("[target]\nnetworks = [\"all\"]", "\"all\" is not a network"),
             ("[target]\npreview = \"a\"", "`preview` in [target] is a string"),
+            ("[target]\nclient-key = \"k\"", "`client-key` is given without `client-certificate`"),
+            ("[target]\nlocal-tls = \"yes\"", "help: write true or false, without quotes"),
             ("target = 5", "`target` in the configuration is an integer"),
             ("[service]\nready = \"/\"", "[service] has no `run`"),
             ("[service]\nrun = \"cargo run\"", "write each word apart: run = [\"program\", \"argument\"]"),
@@ -314,7 +344,13 @@ mod tests {
             ("[[scenario]]\npath = \"/\"", "a scenario has no `name`"),
             ("[[scenario]]\nname = \"a/b\"", "a scenario name must be 1 to 64"),
             ("[[scenario]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", "two scenarios are named `a`"),
-            ("[[scenario]]\nname = \"a\"\nscript = \"a.lua\"", "scripts are not supported yet"),
+            ("[script]\npipeline = 0", "`pipeline` is 0, which is out of range"),
+            ("[[script.param]]\nname = \"a\"\ntype = \"list\"", "\"list\" is no type of a parameter"),
+            ("[[script.param]]\nvalue = \"a\"", "a parameter has no `name`"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"h3\"", "use \"http/1.1\", \"h2\" or \"auto\""),
+            ("[[scenario]]\nname = \"a\"\nstreams = 4", "`streams` is given without `protocol`"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"http/1.1\"\nstreams = 4", "HTTP/1.1 has none"),
+            ("[[scenario]]\nname = \"a\"\nprotocol = \"h2\"\nstreams = 0", "`streams` is 0"),
             ("[[scenario]]\nname = \"a\"\nmethod = \"CONNECT\"", "method \"CONNECT\" is not allowed"),
             (
                 "[[scenario]]\nname = \"a\"\nbody = \"x\"\nbody-file = \"y\"",
@@ -327,6 +363,79 @@ mod tests {
                 "`timeout` is \"0s\", which is too short",
             ),
         ]);
+    }
+
+    fn with_profile(profile: &str) -> String {
+        format!("[[scenario]]\nname = \"a\"\nprofile = {{ {profile} }}\n")
+    }
+
+    #[test]
+    fn a_wrong_profile_gets_its_own_answer() {
+        let contradiction = |one: &str, other: &str| format!("`{one}` and `{other}` contradict each other");
+        let stages = "stages = [{ rate = 5, over = \"0s\" }, { rate = 5, over = \"9s\" }]";
+        let crowd = "stages = [{ connections = 5, over = \"9s\" }]";
+        let steps = "steps = [{ rate = 5, for = \"9s\" }]";
+        for (profile, expected) in [
+            (format!("rate = 5, {stages}"), contradiction("rate", "stages")),
+            (format!("rate = 5, {steps}"), contradiction("rate", "steps")),
+            (format!("{steps}, {stages}"), contradiction("stages", "steps")),
+            (format!("duration = \"9s\", {stages}"), contradiction("duration", "stages")),
+            (format!("duration = \"9s\", {steps}"), contradiction("duration", "steps")),
+            ("think-time = \"1s\", rate = 5".to_owned(), contradiction("think-time", "rate")),
+            (format!("think-time = \"1s\", {stages}"), contradiction("think-time", "stages")),
+            (format!("think-time = \"1s\", {steps}"), contradiction("think-time", "steps")),
+            (format!("connections = 5, {crowd}"), contradiction("connections", "stages")),
+            (format!("max-in-flight = 5, {crowd}"), contradiction("max-in-flight", "stages")),
+            (format!("arrivals = \"poisson\", {crowd}"), contradiction("arrivals", "stages")),
+            ("arrivals = \"poisson\"".to_owned(), "`arrivals` has no meaning without a rate".to_owned()),
+            ("max-in-flight = 5".to_owned(), "`max-in-flight` has no meaning without a rate".to_owned()),
+        ] {
+            assert_answers(&[(&with_profile(&profile), &expected)]);
+        }
+    }
+
+    #[test]
+    fn wrong_stages_seeds_and_warm_ups_get_their_own_answer() {
+        let zero = "stages = [{ rate = 5, over = \"9s\" }]";
+        for (profile, expected) in [
+            ("stages = []", "needs either a `rate` in each stage or `connections` in each"),
+            ("stages = 5", "`stages` in `profile` of [[scenario]] is an integer"),
+            ("stages = [{ over = \"1s\" }]", "needs either a `rate`"),
+            (
+                "stages = [{ rate = 1, over = \"1s\" }, { connections = 1, over = \"1s\" }]",
+                "needs either a `rate`",
+            ),
+            ("stages = [{ rate = 1 }]", "`over` is missing"),
+            ("stages = [{ rate = -1, over = \"1s\" }]", "`rate` is -1, which is out of range"),
+            ("stages = [{ rate = nan, over = \"1s\" }]", "`rate` is NaN, which is out of range"),
+            ("stages = [{ rate = 1, over = \"-1s\" }]", "`over` is \"-1s\", which is out of range"),
+            ("stages = [{ rate = 1, over = \"0s\" }]", "`stages` together take 0ns, which is too short"),
+            ("stages = [{ rate = 0, over = \"9s\" }]", "`stages` send nothing"),
+            ("stages = [{ connections = 0, over = \"9s\" }]", "`connections` is 0, which is out of range"),
+            ("stages = [{ rate = 1, until = \"9s\" }]", "unknown key `until`"),
+            ("steps = [{ rate = 1 }]", "`for` is missing"),
+            ("steps = [{ for = \"1s\" }]", "`rate` is missing"),
+            ("rate = 5, arrivals = \"bursts\"", "\"bursts\" is no kind of arrivals"),
+            ("rate = 5, seed = 5", "`seed` has no meaning without random arrivals"),
+            ("rate = 5, arrivals = \"poisson\", seed = -1", "`seed` is -1, which is out of range"),
+            ("warm-up = { until = \"warm\" }", "\"warm\" is nothing that a warm-up can wait for"),
+            ("warm-up = { at-most = \"9s\" }", "`until` is missing"),
+            ("warm-up = { until = \"steady\", at-most = \"1s\" }", "`at-most` is \"1s\", which is too short"),
+            ("warm-up = 5", "a duration in quotes"),
+            ("think-time = \"-1s\"", "`think-time` is \"-1s\", which is out of range"),
+            ("reconnect-every = 0", "`reconnect-every` is 0, which is out of range"),
+            ("rate = 5, max-in-flight = 0", "`max-in-flight` is 0, which is out of range"),
+        ] {
+            assert_answers(&[(&with_profile(profile), expected)]);
+        }
+        let cold = format!("{zero}, warm-up = \"5s\"");
+        assert_answers(&[(
+            &with_profile(&cold),
+            "the stages begin at zero, so there is no load for a `warm-up`",
+        )]);
+        let many = vec!["{ rate = 1, over = \"1s\" }"; 101].join(", ");
+        assert_answers(&[(&with_profile(&format!("stages = [{many}]")), "`stages` has too many entries")]);
+        assert_eq!(said_of(&with_profile(&format!("{zero}, warm-up = \"0s\""))), "nothing wrong");
     }
 
     #[test]
@@ -381,10 +490,15 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/script/properties", keys::SCRIPT),
+            ("/$defs/param/properties", keys::PARAM),
             ("/$defs/request/properties", keys::REQUEST),
             ("/$defs/check/properties", keys::CHECK),
             ("/$defs/feed/properties", keys::FEED),
             ("/$defs/profile/properties", keys::PROFILE),
+            ("/$defs/profile/properties/stages/items/properties", keys::STAGE),
+            ("/$defs/profile/properties/steps/items/properties", keys::STEP),
+            ("/$defs/profile/properties/warm-up/oneOf/1/properties", keys::WARM_UP),
             ("/$defs/gate/properties", keys::GATE),
             ("/$defs/baseline/properties", keys::BASELINE),
             ("/$defs/run/properties", keys::RUN),
@@ -392,7 +506,8 @@ mod tests {
         for (pointer, known) in sections {
             assert_eq!(names(pointer), known.iter().map(|key| (*key).to_owned()).collect(), "{pointer}");
         }
-        assert_eq!(names("/$defs").len(), sections.len() - 1);
+        let inner = sections.iter().filter(|(pointer, _)| pointer.matches('/').count() > 3).count();
+        assert_eq!(names("/$defs").len(), sections.len() - inner - 1);
     }
 
     fn any_toml() -> impl Strategy<Value = String> {
@@ -407,6 +522,9 @@ mod tests {
                 keys::CHECK,
                 keys::FEED,
                 keys::PROFILE,
+                keys::STAGE,
+                keys::STEP,
+                keys::WARM_UP,
                 keys::GATE,
             ]
             .concat(),

@@ -1,17 +1,18 @@
-//! `[[scenario]]` and its `profile`: one named thing to run, and how load is applied over time.
+//! `[[scenario]]`: one named thing to run; how load is applied over time is for `profile`.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use super::draft::{ProfileDraft, ScenarioDraft};
+use super::draft::ScenarioDraft;
 use super::gate::read_gate;
+use super::keys;
+use super::profile::read_profile;
 use super::request::{read_feed, read_requests};
-use super::{SHORTEST_DURATION, SHORTEST_TIMEOUT, keys, read_connections, read_rate};
 use crate::config::section::Section;
-use crate::scenario::ScenarioName;
+use crate::config::value::quoted;
+use crate::scenario::{Protocol, ScenarioName};
 
-/// More rounds make each of them too short to say anything.
-const MAX_ROUNDS: u32 = 1000;
+/// As many as servers allow unless they are told otherwise; more would wait in line.
+const MAX_STREAMS: u32 = 100;
 
 pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
     let sections = top.tables("scenario", keys::SCENARIO)?;
@@ -36,10 +37,6 @@ pub(super) fn read_scenarios(top: &Section<'_>) -> Option<Vec<ScenarioDraft>> {
 }
 
 fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
-    if let Some(script) = section.item("script") {
-        let help = "describe the request with `path`, `method`, `headers` and `body`";
-        section.reader.report(&script.place, "scripts are not supported yet", help);
-    }
     let name = section.parsed("name", "choose a short name, such as \"browse\"", ScenarioName::parse);
     if section.item("name").is_none() {
         section.reader.report(
@@ -55,18 +52,38 @@ fn read_scenario(section: &Section<'_>) -> ScenarioDraft {
         requests: read_requests(section),
         feed: section.table("feed", keys::FEED).and_then(|feed| read_feed(&feed)),
         seed: section.count("seed", 0..=u32::MAX).map(|seed| seed.value.into()),
+        script: section.text("script"),
+        protocol: read_protocol(section),
         profile: profile.unwrap_or_default(),
         gate: gate.unwrap_or_default(),
     }
 }
 
-fn read_profile(section: &Section<'_>) -> ProfileDraft {
-    ProfileDraft {
-        rate: read_rate(section),
-        connections: read_connections(section),
-        duration: section.duration("duration", SHORTEST_DURATION).map(|duration| duration.value),
-        warm_up: section.duration("warm-up", Duration::ZERO).map(|warm_up| warm_up.value),
-        rounds: section.count("rounds", 1..=MAX_ROUNDS).and_then(|count| NonZeroU32::new(count.value)),
-        timeout: section.duration("timeout", SHORTEST_TIMEOUT).map(|timeout| timeout.value),
+fn read_protocol(section: &Section<'_>) -> Protocol {
+    let streams = section.count("streams", 1..=MAX_STREAMS);
+    let count = streams.as_ref().and_then(|count| NonZeroU32::new(count.value));
+    let several = count.unwrap_or(Protocol::DEFAULT_STREAMS);
+    let Some(word) = section.text("protocol") else {
+        if let Some(streams) = streams {
+            let help = "add protocol = \"h2\", or remove `streams`: HTTP/1.1 has none";
+            section.reader.report(&streams.place, "`streams` is given without `protocol`", help);
+        }
+        return Protocol::Http1;
+    };
+    match word.value.as_str() {
+        "h2" => Protocol::Http2 { streams: several },
+        "auto" => Protocol::Auto { streams: several },
+        "http/1.1" => {
+            if let Some(streams) = streams {
+                let help = "remove it, or write protocol = \"h2\"";
+                section.reader.report(&streams.place, "`streams` is given, but HTTP/1.1 has none", help);
+            }
+            Protocol::Http1
+        }
+        other => {
+            let message = format!("unknown protocol {}", quoted(other));
+            section.reader.report(&word.place, message, "use \"http/1.1\", \"h2\" or \"auto\"");
+            Protocol::Http1
+        }
     }
 }

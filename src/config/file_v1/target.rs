@@ -23,6 +23,8 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
     };
     let networks = section.texts("networks").unwrap_or_default();
     let (production, production_files) = read_production(&section);
+    let (certificate, key) = (section.text("client-certificate"), section.text("client-key"));
+    check_pair(&section, certificate.as_ref(), key.as_ref());
     TargetTable {
         preview: section.texts("preview").unwrap_or_default(),
         production,
@@ -42,6 +44,9 @@ pub(super) fn read_target(top: &Section<'_>) -> TargetTable {
             .into_iter()
             .map(|text| text.map(PathBuf::from))
             .collect(),
+        client_certificate: certificate.map(|text| text.map(PathBuf::from)),
+        client_key: key.map(|text| text.map(PathBuf::from)),
+        local_tls: section.flag("local-tls").unwrap_or(false),
         marker: MarkerPolicy {
             is_required: read_requirement(&section, "marker"),
             is_on_every_answer: read_requirement(&section, "marker-header"),
@@ -154,6 +159,17 @@ fn read_api(text: &str) -> Result<String, &'static str> {
         "http" if is_loopback => Ok(text.to_owned()),
         _ => Err("it is not https"),
     }
+}
+
+/// Reports a certificate without its key, or a key without its certificate.
+fn check_pair(section: &Section<'_>, certificate: Option<&Located<String>>, key: Option<&Located<String>>) {
+    let (given, missing) = match (certificate, key) {
+        (Some(certificate), None) => (certificate, ("client-certificate", "client-key")),
+        (None, Some(key)) => (key, ("client-key", "client-certificate")),
+        _ => return,
+    };
+    let message = format!("`{}` is given without `{}`", missing.0, missing.1);
+    section.reader.report(&given.place, message, format!("add `{}`: each is a PEM file", missing.1));
 }
 
 fn read_network(section: &Section<'_>, text: Located<String>) -> Option<Located<IpNet>> {

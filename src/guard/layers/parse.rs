@@ -38,12 +38,15 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
 
 fn read_loopback(candidate: &Candidate) -> Result<Origin, Statement> {
     let read = || {
-        let rest = candidate.raw.strip_prefix("http://")?;
+        let (scheme, rest) = match candidate.raw.strip_prefix("http://") {
+            Some(rest) => (Scheme::Http, rest),
+            None => (Scheme::Https, candidate.raw.strip_prefix("https://")?),
+        };
         let (authority, port) = rest.rsplit_once(':')?;
         let (_, host) = LOOPBACK_HOSTS.into_iter().find(|(written, _)| *written == authority)?;
         let number: u16 = port.parse().ok()?;
         let is_plain = number != 0 && number.to_string() == port;
-        is_plain.then(|| Origin { scheme: Scheme::Http, host: host.to_owned(), port: number })
+        is_plain.then(|| Origin { scheme, host: host.to_owned(), port: number })
     };
     read().ok_or_else(|| {
         Statement::veto(
@@ -306,6 +309,7 @@ mod tests {
 
         assert_eq!(read("http://127.0.0.1:80").unwrap().to_string(), "http://127.0.0.1");
         assert_eq!(read("http://[::1]:8080").unwrap().host, "::1");
+        assert_eq!(read("https://127.0.0.1:443").unwrap().to_string(), "https://127.0.0.1");
         for raw in [
             "http://127.0.0.1",
             "http://127.0.0.1:0",
@@ -316,7 +320,8 @@ mod tests {
             "http://localhost:80",
             "http://0.0.0.0:80",
             "http://10.0.0.5:80",
-            "https://127.0.0.1:80",
+            "ftp://127.0.0.1:80",
+            "https://localhost:80",
             "http://a@127.0.0.1:80",
             "http://www.shop.test:80",
         ] {

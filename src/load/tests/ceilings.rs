@@ -22,7 +22,7 @@ fn counting(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicU64>) {
 
 fn drive_under(ceilings: &Ceilings, address: SocketAddr, scenario: &Scenario) -> Measurement {
     let target = local(address);
-    let sources = Mix::new(&scenario.requests, &target.origin().authority(), 1);
+    let sources = Mix::new(&scenario.requests, &target.origin().authority(), 0);
     let options = DriveOptions { ceilings: ceilings.clone(), ..options(1) };
     drive(&target, scenario, &sources, &options, &never(), &|_| {}).unwrap()
 }

@@ -37,7 +37,7 @@ fn the_closed_loop_keeps_all_connections_busy() {
 
 #[test]
 fn the_closed_loop_stays_under_its_ceiling() {
-    let pacing = Pacing::ClosedLoop { ceiling: Some(Rate::per_second(100.0).unwrap()) };
+    let pacing = Pacing::ClosedLoop { ceiling: Rate::per_second(100.0).ok(), stages: Vec::new() };
 
     let measurement =
         drive_fixed(&local(serve_always(OK)), &scenario(pacing, 8, 400 * MS), 2, &never(), &|_| {});
@@ -48,7 +48,7 @@ fn the_closed_loop_stays_under_its_ceiling() {
 
 #[test]
 fn waiting_for_the_ceiling_is_part_of_no_latency() {
-    let pacing = Pacing::ClosedLoop { ceiling: Some(Rate::per_second(20.0).unwrap()) };
+    let pacing = Pacing::ClosedLoop { ceiling: Rate::per_second(20.0).ok(), stages: Vec::new() };
 
     let measurement = run(serve_always(OK), &scenario(pacing, 4, 400 * MS));
 

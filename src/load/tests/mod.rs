@@ -5,10 +5,16 @@
 mod awkward;
 mod ceilings;
 mod hostile;
+mod http2;
+mod http2_hostile;
 mod loops;
 mod mixed;
 mod polite;
+mod profiles;
+mod scripts;
 mod sources;
+mod stall;
+mod stamps;
 mod tls;
 
 use std::io::{Read, Write};
@@ -24,7 +30,7 @@ use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Mix, Request};
-use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Quantile, Rate, Scenario, ScenarioName};
+use crate::scenario::{Breaker, Gate, LoadProfile, Pacing, Protocol, Quantile, Rate, Scenario, ScenarioName};
 use crate::target::{Origin, Scheme};
 use crate::verdict::FailOn;
 
@@ -32,7 +38,7 @@ const MS: Duration = Duration::from_millis(1);
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-const CLOSED: Pacing = Pacing::ClosedLoop { ceiling: None };
+const CLOSED: Pacing = Pacing::CLOSED;
 
 /// Serves every connection with a closure; the second argument counts connections from 0.
 fn serve(behave: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> SocketAddr {
@@ -74,20 +80,19 @@ fn serve_always(answer: &'static [u8]) -> SocketAddr {
 }
 
 fn open_loop(rate: f64) -> Pacing {
-    Pacing::OpenLoop { rate: Rate::per_second(rate).unwrap() }
+    Pacing::open(Rate::per_second(rate).unwrap())
 }
 
 fn scenario(pacing: Pacing, connections: u32, duration: Duration) -> Scenario {
     Scenario {
         name: ScenarioName::parse("test").unwrap(),
         requests: Request::get("/").unwrap().into(),
+        script: None,
+        protocol: Protocol::Http1,
         profile: LoadProfile {
-            pacing,
-            connections: NonZeroU32::new(connections).unwrap(),
             duration,
-            warm_up: Duration::ZERO,
-            rounds: NonZeroU32::MIN,
             timeout: 2000 * MS,
+            ..LoadProfile::plain(pacing, NonZeroU32::new(connections).unwrap())
         },
         gate: Gate {
             metrics: vec![Quantile::P50.into()],

@@ -1,13 +1,13 @@
 //! What a source of requests can do with a run: pipeline, see answers, judge, tag, stop and fail.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use super::{
-    CLOSED, MS, OK, OutcomeClass, local, never, open_loop, options, read_request, scenario, serve,
-    serve_always,
+    CLOSED, MS, OK, OutcomeClass, local, never, open_loop, read_request, scenario, serve, serve_always,
 };
-use crate::load::{LoadError, drive};
+use crate::load::{Ceilings, DriveOptions, LoadError, drive};
 use crate::measurement::{Ending, Measurement};
 use crate::request::{
     Answered, Chosen, Endpoint, Interest, Judgement, Request, RequestSource, RequestSources, Seat,
@@ -87,7 +87,7 @@ fn try_run(
     address: std::net::SocketAddr,
     scenario: &Scenario,
 ) -> Result<Measurement, LoadError> {
-    let options = options(1);
+    let options = DriveOptions { threads: NonZeroUsize::MIN, ceilings: Ceilings::default() };
     drive(&local(address), scenario, &behaviour, &options, &never(), &|_| {})
 }
 

@@ -1,0 +1,122 @@
+//! What a request costs the client: processor time of the whole program for each answer, ours beside its peers.
+
+use crate::clients::{Peer, Shape, run_ours};
+use crate::site::{Nginx, Site, leave_out};
+use crate::table::{Line, in_turns, median, spread};
+use crate::{Failure, Options, Outcome};
+
+/// How long one run lasts.
+const SECONDS: u64 = 3;
+
+/// HTTP/1.1 in the clear on 50 connections.
+pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
+    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
+    let goals = [(Peer::Wrk, "≤ 0.85"), (Peer::H2load, "(anchor)"), (Peer::Oha, "(anchor)")];
+    compare("HTTP/1.1, 50 connections", &nginx.site, shape, &goals, options)
+}
+
+/// The same over TLS.
+pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
+    let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
+    let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
+    let goals = [(Peer::Wrk, "≤ 1.0"), (Peer::Oha, "(anchor)")];
+    compare("HTTPS/1.1, 50 connections", &nginx.site, shape, &goals, options)
+}
+
+/// HTTP/2 over TLS on ten connections with ten streams each.
+pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
+    let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
+    let shape = Shape { connections: 10, streams: Some(10), seconds: SECONDS };
+    let goals = [(Peer::H2load, "≤ 1.0"), (Peer::Oha, "≤ 0.75")];
+    compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &goals, options)
+}
+
+/// A run of at least a million requests beside a short one: recording must not grow dearer.
+pub(crate) fn million(options: &Options) -> Outcome<Vec<Line>> {
+    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let long_seconds = if options.is_quick { 2 * SECONDS } else { 8 * SECONDS };
+    let run = |seconds| {
+        let site = &nginx.site;
+        Box::new(move || our_cost(site, Shape { connections: 50, streams: None, seconds }))
+    };
+    let results = in_turns(options.pairs, vec![run(long_seconds), run(SECONDS)])?;
+    let costs = |which: usize| results[which].iter().map(|cost| cost.us).collect::<Vec<_>>();
+    let fewest = results[0].iter().map(|cost| cost.answers).fold(f64::INFINITY, f64::min);
+    Ok(vec![Line {
+        work: format!("{:.1} million requests in one run, beside a run of {SECONDS} s", fewest / 1e6),
+        ours: micros(&costs(0)),
+        theirs: format!("the short run {}", micros(&costs(1))),
+        result: spread(&ratios(&costs(0), &costs(1)), |ratio| format!("{ratio:.2}")),
+        goal: "1.0",
+    }])
+}
+
+/// What our requests cost.
+struct Cost {
+    /// Microseconds of processor time for each.
+    us: f64,
+    answers: f64,
+}
+
+fn compare(
+    work: &str,
+    site: &Site,
+    shape: Shape,
+    goals: &[(Peer, &'static str)],
+    options: &Options,
+) -> Outcome<Vec<Line>> {
+    let mut measures: Vec<Box<dyn FnMut() -> Outcome<f64>>> =
+        vec![Box::new(|| our_cost(site, shape).map(|cost| cost.us))];
+    let mut present = Vec::new();
+    for &(peer, goal) in goals {
+        match peer.if_installed() {
+            Some(peer) => {
+                measures.push(Box::new(move || peer.cost_us(site, shape)));
+                present.push((peer, goal));
+            }
+            None => leave_out(&format!("{} is not installed", peer.program())),
+        }
+    }
+    let results = in_turns(options.pairs, measures)?;
+    let (ours, theirs) = results.split_first().ok_or(Failure::Nothing)?;
+    Ok(present
+        .iter()
+        .zip(theirs)
+        .map(|(&(peer, goal), theirs)| Line {
+            work: work.to_owned(),
+            ours: micros(ours),
+            theirs: format!("{} {}", peer.program(), micros(theirs)),
+            result: spread(&ratios(ours, theirs), |ratio| format!("{ratio:.2}")),
+            goal,
+        })
+        .collect())
+}
+
+fn our_cost(site: &Site, shape: Shape) -> Outcome<Cost> {
+    let run = run_ours(site, &keys(shape))?;
+    let answers = run.number("/outcomes/2xx")?;
+    Ok(Cost { us: run.processor_seconds * 1e6 / answers, answers })
+}
+
+/// The scenario's keys for a shape: everything counts, there is no warm-up.
+fn keys(Shape { connections, streams, seconds }: Shape) -> String {
+    let protocol = streams.map(|streams| format!("protocol = 'h2'\nstreams = {streams}\n"));
+    format!(
+        "{}profile = {{ connections = {connections}, duration = '{seconds}s', warm-up = '0s' }}",
+        protocol.unwrap_or_default()
+    )
+}
+
+fn micros(values: &[f64]) -> String {
+    format!("{:.2} µs", median(values))
+}
+
+fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+}
+
+fn missing(what: &str) -> Outcome<Vec<Line>> {
+    leave_out(&format!("{what}: not here"));
+    Ok(Vec::new())
+}

@@ -1,0 +1,113 @@
+//! Prints every figure of the load path as one table: what ours costs and how true it is, beside its peers.
+//!
+//! `cargo bench --bench figures [-- [--quick] ROW…]`. Needs Linux, two processors, `taskset` and nginx; wrk, h2load,
+//! oha, hey and wrk2 take part where they are installed. The server has one processor, the clients take turns on the
+//! other, and the medians of at least five alternating turns are compared.
+
+#![expect(clippy::print_stdout, reason = "the table is what this bench is for")]
+
+mod clients;
+mod cost;
+mod fidelity;
+#[path = "../../tests/end_to_end/name_server.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
+mod name_server;
+#[path = "../../tests/end_to_end/namespace.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
+mod namespace;
+#[path = "../../tests/end_to_end/parts.rs"]
+#[expect(clippy::disallowed_methods, reason = "it belongs to the tests")]
+mod parts;
+mod process;
+mod scale;
+mod site;
+mod table;
+#[path = "../../tests/support/truth_server.rs"]
+mod truth_server;
+
+use crate::table::Line;
+
+/// Turns that every client has.
+const PAIRS: usize = 5;
+
+/// What can go wrong with a bench.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A client did something else than was expected of it.
+    #[error("{0}")]
+    Client(String),
+    /// A server did not start.
+    #[error("{0}")]
+    Server(String),
+    /// There was nothing to measure.
+    #[error("nothing was measured")]
+    Nothing,
+    /// A file, pipe or process failed.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Certificate(#[from] rcgen::Error),
+    /// A report was not JSON.
+    #[error(transparent)]
+    Report(#[from] serde_json::Error),
+}
+
+/// What a bench gives.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// How it is measured.
+pub(crate) struct Options {
+    /// Turns that every client has.
+    pub(crate) pairs: usize,
+    /// Whether long runs are shortened; for trying the bench out.
+    pub(crate) is_quick: bool,
+}
+
+/// A part of the table.
+type Row = fn(&Options) -> Outcome<Vec<Line>>;
+
+/// All parts of the table, each with the name that selects it.
+const ROWS: [(&str, Row); 12] = [
+    ("http1", cost::http1),
+    ("https1", cost::https1),
+    ("http2", cost::http2),
+    ("log-normal", fidelity::log_normal),
+    ("neighbour", fidelity::neighbour),
+    ("stall", fidelity::stall),
+    ("send-lag", fidelity::send_lag),
+    ("memory", scale::memory),
+    ("connections", scale::connections),
+    ("million", cost::million),
+    ("first-request", scale::first_request),
+    ("size", scale::size),
+];
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, plan, ..] = arguments.as_slice()
+        && first == site::TRUTH_SERVER
+    {
+        return site::serve_truth(plan);
+    }
+    if arguments.first().is_some_and(|first| first == site::NEIGHBOUR) {
+        site::keep_busy();
+        return Ok(());
+    }
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let options = Options { pairs: if is_quick { 1 } else { PAIRS }, is_quick };
+    // cargo adds options of its own.
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    println!("{}", table::HEAD);
+    for (name, row) in ROWS {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| *wanted == name) {
+            continue;
+        }
+        // One part that cannot be measured must not take the others with it.
+        match row(&options) {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Err(failure) => println!("| {name} | | | failed: {} | |", failure.to_string().replace('\n', " ")),
+        }
+    }
+    Ok(())
+}

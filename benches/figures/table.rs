@@ -1,0 +1,58 @@
+//! The table that the bench prints, and the alternating pairs behind each of its lines.
+
+use std::fmt;
+
+use crate::Outcome;
+
+/// One line of the table.
+pub(crate) struct Line {
+    /// What was done.
+    pub(crate) work: String,
+    /// Ours, with its unit.
+    pub(crate) ours: String,
+    /// With whom it is compared, and theirs.
+    pub(crate) theirs: String,
+    /// The ratio or error and its range over the pairs.
+    pub(crate) result: String,
+    /// What was to be reached.
+    pub(crate) goal: &'static str,
+}
+
+/// The head of the table, in Markdown.
+pub(crate) const HEAD: &str = "| work | ours | theirs | median (range) | goal |\n|---|--:|--:|--:|--:|";
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { work, ours, theirs, result, goal } = self;
+        write!(f, "| {work} | {ours} | {theirs} | {result} | {goal} |")
+    }
+}
+
+/// Measures in turns, so that a machine that changes its speed cheats nobody; every turn begins with another one.
+pub(crate) fn in_turns<T>(
+    turns: usize,
+    mut measures: Vec<Box<dyn FnMut() -> Outcome<T> + '_>>,
+) -> Outcome<Vec<Vec<T>>> {
+    let mut results: Vec<Vec<T>> = measures.iter().map(|_| Vec::with_capacity(turns)).collect();
+    for turn in 0..turns {
+        for step in 0..measures.len() {
+            let which = (turn + step) % measures.len();
+            results[which].push(measures[which]()?);
+        }
+    }
+    Ok(results)
+}
+
+/// Returns the middle value.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Writes the middle value and the range, each through `write`.
+pub(crate) fn spread(values: &[f64], write: impl Fn(f64) -> String) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("**{}** ({} to {})", write(median(values)), write(least), write(most))
+}

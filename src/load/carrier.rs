@@ -1,0 +1,164 @@
+//! A carrier is how a line's requests get to the target: over a connection of its own, or as a rider on one that
+//! several lines share.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::codec::Answer;
+use super::connection::{Connection, Deadline, Exchange, Failure, open_http1};
+use super::crew::{Crew, Orders};
+use super::http2::Rider;
+use crate::measurement::OutcomeClass;
+
+/// How a line's requests get to the target.
+pub(crate) enum Carrier {
+    /// HTTP/1.1: over its own connection.
+    Alone(Own),
+    /// HTTP/2: on a stream of a connection that others use as well.
+    Rider(Box<Rider>),
+}
+
+/// The place of one connection that is nobody else's.
+pub(crate) struct Own {
+    orders: Arc<Orders>,
+    connection: Option<Connection>,
+    /// The address that the source of requests wants to begin with.
+    address: Option<usize>,
+    attempts: usize,
+}
+
+impl Carrier {
+    /// Makes the carrier of a line, without a connection.
+    pub(crate) fn new(crew: &Crew, line: usize) -> Self {
+        match crew.place_of(line) {
+            Some(place) => Self::Rider(Box::new(Rider::new(place))),
+            None => Self::Alone(Own {
+                orders: Arc::clone(crew.orders()),
+                connection: None,
+                address: crew.address,
+                attempts: line,
+            }),
+        }
+    }
+
+    /// Returns whether there is an open connection.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Alone(own) => own.connection.is_some(),
+            Self::Rider(rider) => rider.is_open(),
+        }
+    }
+
+    /// Returns whether a request can leave at once.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Alone(own) => own.connection.is_some(),
+            Self::Rider(rider) => rider.is_ready(),
+        }
+    }
+
+    /// Waits until a request can leave.
+    pub(crate) async fn get_ready(&mut self, deadline: &mut Deadline) -> Result<(), OutcomeClass> {
+        match self {
+            Self::Alone(own) => own.open(deadline).await,
+            Self::Rider(rider) => rider.get_ready(deadline).await,
+        }
+    }
+
+    /// Is ready when the server ends, breaks or abuses an idle connection; one that is shared looks after itself.
+    pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Alone(Own { connection: Some(open), .. }) => open.poll_broken(cx),
+            Self::Alone(_) | Self::Rider(_) => Poll::Pending,
+        }
+    }
+
+    /// Sends what a wire form holds and reads the first answer; after that the next ones, `index` having come.
+    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
+        match self {
+            Self::Alone(own) => {
+                let connection = own.connection.as_mut().expect("the carrier was ready");
+                match index {
+                    0 => connection.exchange(exchange).await,
+                    _ => connection.next_answer(exchange, index).await,
+                }
+            }
+            Self::Rider(rider) => match index {
+                0 => rider.exchange(exchange).await,
+                _ => rider.next_answer(exchange, index).await,
+            },
+        }
+    }
+
+    /// Returns when the last answer had come in, where the kernel says so; what others share has no such time.
+    pub(crate) fn arrived_at(&self, sent_at: Instant) -> Option<Instant> {
+        match self {
+            Self::Alone(own) => own.connection.as_ref()?.arrived_at(sent_at),
+            Self::Rider(_) => None,
+        }
+    }
+
+    /// Returns the bytes sent and received since this was asked last.
+    pub(crate) fn take_traffic(&mut self) -> u64 {
+        match self {
+            Self::Alone(own) => own.connection.as_mut().map_or(0, Connection::take_traffic),
+            Self::Rider(rider) => rider.take_traffic(),
+        }
+    }
+
+    /// Returns whether it has answered before; one that never did may be a sign of a broken server.
+    pub(crate) fn has_answered(&self) -> bool {
+        match self {
+            Self::Alone(own) => own.connection.as_ref().is_some_and(|open| open.has_answered),
+            Self::Rider(rider) => rider.has_answered(),
+        }
+    }
+
+    /// Closes a connection that is nobody else's; what others share is not closed for one's failure.
+    pub(crate) fn close(&mut self) {
+        match self {
+            Self::Alone(own) => own.close(),
+            Self::Rider(rider) => rider.stand_back(),
+        }
+    }
+
+    /// Leaves what others could use for their requests: this line has none.
+    pub(crate) fn stand_back(&mut self) {
+        if let Self::Rider(rider) = self {
+            rider.stand_back();
+        }
+    }
+}
+
+impl Own {
+    async fn open(&mut self, deadline: &mut Deadline) -> Result<(), OutcomeClass> {
+        self.attempts += 1;
+        let orders = Arc::clone(&self.orders);
+        let first = self.address.unwrap_or(self.attempts - 1);
+        // In the closed loop an answer's end is the next request's beginning, and only our own clock can say both.
+        let is_stamped = orders.is_scheduled;
+        let opening = open_http1(&orders.target, first, orders.tls.as_ref(), is_stamped);
+        let mut opening = std::pin::pin!(opening);
+        let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(OutcomeClass::Timeout)),
+        });
+        self.connection = Some(opened.await?);
+        orders.open_connections.opened();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if self.connection.take().is_some() {
+            self.orders.open_connections.closed();
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,145 @@
+//! HTTP/2: one connection carries the requests of several lines, each on a stream of its own.
+//!
+//! A [`Place`] is where the connection of some lines is: it opens one when a line needs it, and another when the
+//! server sends that one away. A [`Rider`] is a line's part in it. The `h2` crate speaks the protocol; one task a
+//! connection drives it, so that what several lines write or receive at once costs one system call.
+
+mod failure;
+mod greeting;
+mod place;
+mod prepared;
+mod rider;
+mod traffic;
+
+pub(crate) use self::place::Place;
+pub(crate) use self::rider::Rider;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use self::prepared::Prepared;
+
+/// One open connection.
+struct Connection {
+    requests: RefCell<SendRequest<Bytes>>,
+    /// Streams that are open or about to be.
+    streams: Cell<usize>,
+    /// Answers so far; where this stands still while a request times out, the connection is dead.
+    answers: Cell<u64>,
+    /// Lines that wait for a free stream.
+    waiting: Cell<usize>,
+    freed: Notify,
+    driver: AbortHandle,
+}
+
+/// Why a connection takes no request now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unready {
+    /// As many streams are open as the server allows.
+    Full,
+    /// It is broken, or the server has said goodbye.
+    Gone,
+}
+
+impl Connection {
+    fn new(requests: SendRequest<Bytes>, driver: AbortHandle) -> Self {
+        Self {
+            requests: RefCell::new(requests),
+            streams: Cell::new(0),
+            answers: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            driver,
+        }
+    }
+
+    /// Returns how many more streams there may be now; `None` where there will never be another.
+    fn room(&self) -> Option<usize> {
+        let mut requests = self.requests.borrow_mut();
+        match requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(_)) => None,
+            Poll::Ready(Ok(())) => {
+                Some(requests.current_max_send_streams().saturating_sub(self.streams.get()))
+            }
+            Poll::Pending => Some(0),
+        }
+    }
+
+    /// Takes a stream where one is free that no other line waits for.
+    fn take_stream(self: &Rc<Self>) -> Result<Taken, Unready> {
+        match self.room() {
+            None => Err(Unready::Gone),
+            Some(room) if room > self.waiting.get() => Ok(Taken::new(self)),
+            Some(_) => Err(Unready::Full),
+        }
+    }
+
+    /// Waits in line for a stream; `None` where there will never be another.
+    async fn wait_for_stream(self: &Rc<Self>) -> Option<Taken> {
+        self.waiting.set(self.waiting.get() + 1);
+        let _waits = Waits(self);
+        loop {
+            self.freed.notified().await;
+            match self.room()? {
+                0 => {}
+                _ => return Some(Taken::new(self)),
+            }
+        }
+    }
+
+    /// Hands a request to the driver, which writes it with what other lines send in the same moment.
+    fn send(&self, prepared: &Prepared) -> Result<(ResponseFuture, Option<SendStream<Bytes>>), h2::Error> {
+        let body = prepared.body();
+        let mut requests = self.requests.borrow_mut();
+        let (response, mut sending) = requests.send_request(prepared.head(), body.is_empty())?;
+        if body.is_empty() {
+            return Ok((response, None));
+        }
+        // Flow control is the library's: it holds what the server's window does not take yet.
+        sending.send_data(body, true)?;
+        Ok((response, Some(sending)))
+    }
+}
+
+/// A stream that is somebody's, from before the request leaves until its answer has come.
+struct Taken(Rc<Connection>);
+
+impl Taken {
+    fn new(connection: &Rc<Connection>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self(Rc::clone(connection))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+        // Whoever waits longest is next; a line that has just been answered must not overtake it.
+        if self.0.waiting.get() > 0 {
+            self.0.freed.notify_one();
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Nobody rides any more: what the driver still wants to say is not worth waiting for a server that may be dead.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Counts a line that waits for a stream.
+struct Waits<'a>(&'a Connection);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}

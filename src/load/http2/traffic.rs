@@ -1,0 +1,90 @@
+//! The bytes of a connection as the HTTP/2 library wants them, counted.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::load::connection::Stream;
+
+/// A stream of bytes whose traffic is counted.
+pub(super) struct Counted {
+    stream: Stream,
+    bytes: Rc<Cell<u64>>,
+}
+
+/// Calls a method of whichever stream it is.
+macro_rules! pinned {
+    ($counted:ident, $stream:ident => $call:expr) => {
+        match &mut $counted.stream {
+            Stream::Plain(tcp) => {
+                let $stream = Pin::new(tcp);
+                $call
+            }
+            Stream::Tls(tls) => {
+                let $stream = Pin::new(tls);
+                $call
+            }
+        }
+    };
+}
+
+impl Counted {
+    /// Counts what goes over a stream into `bytes`.
+    pub(super) fn new(stream: Stream, bytes: Rc<Cell<u64>>) -> Self {
+        Self { stream, bytes }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(pinned!(self, stream => stream.poll_read(cx, buffer)))?;
+        self.count(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let count = ready!(pinned!(self, stream => stream.poll_write(cx, bytes)))?;
+        self.count(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(pinned!(self, stream => stream.poll_write_vectored(cx, slices)))?;
+        self.count(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pinned!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pinned!(self, stream => stream.poll_shutdown(cx))
+    }
+}
