@@ -1,6 +1,8 @@
 //! The clients: ours as a user runs it, and its peers. Each gets the same work and says what it saw in its own words.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,14 +34,35 @@ impl OurRun {
 }
 
 /// Returns the command that a user would type for one scenario's keys; the configuration is written anew.
-pub(crate) fn our_command(site: &Site, keys: &str) -> Outcome<std::process::Command> {
+pub(crate) fn our_command(site: &Site, keys: &str) -> Outcome<Command> {
     let root = site.project.path();
     let text = format!("{}\n[[scenario]]\nname = 'bench'\n{keys}\n", site.policy);
     fs::write(root.join("loadgate.toml"), text)?;
+    if site.inside.is_some() {
+        merge_into_base(root)?;
+    }
     let mut command = pinned(Processor::Clients, site.inside.as_deref(), BINARY);
     command.args(["run", "--quiet", "--threads", "1"]).args(&site.arguments).current_dir(root);
     command.envs(site.variables.iter().map(|(name, value)| (name, value)));
     Ok(command)
+}
+
+/// Commits the configuration as the tip of the base branch, where the guard of a preview looks for it.
+fn merge_into_base(root: &Path) -> Outcome<()> {
+    let identity =
+        ["-c", "user.name=a bench", "-c", "user.email=bench@example.test", "-c", "commit.gpgsign=false"];
+    for arguments in [
+        &["init", "--quiet", "--initial-branch=main"][..],
+        &["add", "--force", "--", "loadgate.toml", "root.pem"],
+        &["commit", "--quiet", "--allow-empty", "--message=the policy"],
+        &["update-ref", "refs/remotes/origin/main", "HEAD"],
+    ] {
+        let status = Command::new("git").args(identity).args(arguments).current_dir(root).status()?;
+        if !status.success() {
+            return Err(Failure::Client(format!("git {arguments:?} ended with {status}")));
+        }
+    }
+    Ok(())
 }
 
 /// Runs ours with one scenario.

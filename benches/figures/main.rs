@@ -9,6 +9,12 @@
 mod clients;
 mod cost;
 mod fidelity;
+#[path = "../../tests/end_to_end/forge.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
+mod forge;
+#[path = "../../src/github/double.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
+mod github_double;
 #[path = "../../tests/end_to_end/name_server.rs"]
 #[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
 mod name_server;

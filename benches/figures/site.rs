@@ -13,6 +13,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
+use crate::forge::{Forge, HEAD_SHA};
 use crate::namespace::Namespace;
 use crate::process::{Processor, is_installed, pinned};
 use crate::truth_server::{Plan, serve};
@@ -56,16 +57,16 @@ impl Site {
         })
     }
 
-    /// Describes the preview of a pull request in a namespace, and writes what ours needs to find it.
-    fn of_preview(namespace: &Namespace) -> Outcome<Self> {
+    /// Describes the preview of a pull request in a namespace, and writes what ours needs to find it; `forge` is asked
+    /// about the pull request.
+    fn of_preview(namespace: &Namespace, forge: &Forge) -> Outcome<Self> {
         let project = tempfile::tempdir()?;
         let url = format!("https://{PREVIEW}/");
-        let commit = "0123456789abcdef0123456789abcdef01234567";
         let repository = json!({"full_name": "acme/shop"});
         let pull_request = json!({
             "number": 1,
             "state": "open",
-            "head": {"sha": commit, "ref": "faster", "repo": repository},
+            "head": {"sha": HEAD_SHA, "ref": "faster", "repo": repository},
             "base": {"sha": "f".repeat(40), "ref": "main", "repo": repository},
         });
         let event = json!({
@@ -75,11 +76,12 @@ impl Site {
         fs::write(&event_path, event.to_string())?;
         Ok(Self {
             inside: Some(namespace.name().to_owned()),
-            policy:
-                "[target]\npreview = ['pr-{pr}.preview.example.test']\nproduction = ['www.example.test']\n\
-                     networks = ['10.77.0.0/16']\nroots = ['root.pem']\n\
-                     [limits]\nrate = 1000000\nconnections = 10000\n"
-                    .to_owned(),
+            policy: format!(
+                "[target]\npreview = ['pr-{{pr}}.preview.example.test']\nproduction = ['www.example.test']\n\
+                 networks = ['10.77.0.0/16']\nroots = ['root.pem']\nforge = '{}'\n\
+                 [limits]\nrate = 1000000\nconnections = 10000\n",
+                forge.url()
+            ),
             arguments: Vec::new(),
             variables: vec![
                 ("CI", "true".to_owned()),
@@ -88,6 +90,8 @@ impl Site {
                 ("GITHUB_EVENT_PATH", event_path.display().to_string()),
                 ("GITHUB_REPOSITORY", "acme/shop".to_owned()),
                 ("GITHUB_BASE_REF", "main".to_owned()),
+                ("GITHUB_API_URL", forge.url()),
+                ("GITHUB_TOKEN", "ghs_a_token_of_the_job".to_owned()),
                 ("LOADGATE_PREVIEW_URL", url.clone()),
             ],
             url,
@@ -102,7 +106,7 @@ pub(crate) struct Nginx {
     pub(crate) site: Site,
     prefix: tempfile::TempDir,
     /// Kept for as long as the server is in it.
-    _namespace: Option<Namespace>,
+    _surroundings: Option<(Namespace, Forge)>,
 }
 
 impl Nginx {
@@ -123,17 +127,18 @@ impl Nginx {
         }
         let names = [(PREVIEW, PREVIEW_ADDRESS)];
         let Some(namespace) = Namespace::make(&[PREVIEW_ADDRESS], &names) else { return Ok(None) };
-        let site = Site::of_preview(&namespace)?;
+        let forge = Forge::start(&namespace);
+        let site = Site::of_preview(&namespace, &forge)?;
         write_certificates(site.project.path())?;
         let root = site.project.path().display();
         let listen = format!(
             "listen {PREVIEW_ADDRESS}:443 ssl http2; ssl_certificate {root}/server.pem; \
              ssl_certificate_key {root}/server.key;"
         );
-        Self::start(site, Some(namespace), &listen).map(Some)
+        Self::start(site, Some((namespace, forge)), &listen).map(Some)
     }
 
-    fn start(site: Site, namespace: Option<Namespace>, listen: &str) -> Outcome<Self> {
+    fn start(site: Site, surroundings: Option<(Namespace, Forge)>, listen: &str) -> Outcome<Self> {
         let prefix = tempfile::tempdir()?;
         let configuration = format!(
             "worker_processes 1; pid nginx.pid; error_log /dev/null crit; worker_rlimit_nofile 16384;
@@ -144,7 +149,7 @@ impl Nginx {
              }}"
         );
         fs::write(prefix.path().join("nginx.conf"), configuration)?;
-        let nginx = Self { site, prefix, _namespace: namespace };
+        let nginx = Self { site, prefix, _surroundings: surroundings };
         // It returns when it listens: it goes to the background then.
         let output = nginx.command().output()?;
         if output.status.success() {
