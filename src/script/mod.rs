@@ -2,7 +2,7 @@
 //!
 //! A [`Script`] is loaded before the run, in a state of its own for `setup` and `done`; [`Script::sources`] gives each
 //! worker one more. It meets `load` only as [`RequestSources`](crate::request::RequestSources). What a script may
-//! have stands in its [`ScriptPlan`](crate::request::ScriptPlan); nothing is opened or resolved on its behalf.
+//! have stands in its [`ScriptPlan`]; nothing is opened or resolved on its behalf.
 
 mod cage;
 mod done;
