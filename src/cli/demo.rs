@@ -3,11 +3,13 @@
 //! It runs the same rooms as `run`; only the configuration is built in. Where the machine is too noisy for the story
 //! to come out, the demo says so and does not claim a success.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::arguments::DemoArguments;
 use super::artefacts::{self, Artefacts};
+use super::emergency::{Emergency, Running};
 use super::failure::Failure;
 use super::gate::Gate;
 use super::progress::Display;
@@ -144,6 +146,15 @@ impl<'a> Stage<'a> {
             stop: &self.stop,
             display: &self.display,
             out: &self.out,
+            emergency: Emergency::new(
+                run::blank_report(target),
+                target,
+                &self.out,
+                self.session.console.redactor(),
+                &self.stop,
+                &Running::default(),
+            ),
+            scripts: RefCell::default(),
         }
     }
 

@@ -1,8 +1,12 @@
 //! `run`: parse → configure → clear → prepare → drive → recall → compare → judge → report → publish.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use super::arguments::RunArguments;
 use super::artefacts;
 use super::console::Verbosity;
+use super::emergency::Emergency;
 use super::failure::Failure;
 use super::gate::{Gate, Judged};
 use super::progress::Display;
@@ -18,6 +22,7 @@ use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
+use crate::scenario::Scenario;
 use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
@@ -38,6 +43,14 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
     let stop = StopSignal::new(&session.cancel);
+    let emergency = Emergency::new(
+        report.clone(),
+        &cleared,
+        &settings.out,
+        session.console.redactor(),
+        &stop,
+        subject.running(),
+    );
     let gate = Gate {
         target: &cleared,
         target_kind,
@@ -49,17 +62,18 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         stop: &stop,
         display: &display,
         out: &settings.out,
+        emergency: Arc::clone(&emergency),
+        scripts: RefCell::default(),
     };
     let watch = subject.watch(session, &cleared, &stop)?;
-    let mut judged = Vec::new();
-    for scenario in &scenarios {
-        let one = gate.judge(scenario)?;
-        judged.push(match subject.died() {
-            Some(how) => one.without_service(&how),
-            None => one,
-        });
-    }
-    let judged = unless_revoked(judged, watch);
+    let judged = match judge(&gate, &scenarios, &subject) {
+        Ok(judged) => unless_revoked(judged, watch),
+        Err(failure) => {
+            // What a script says may be what explains it.
+            gate.hear_scripts()?;
+            return Err(failure);
+        }
+    };
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);
@@ -68,10 +82,27 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     let records: Vec<_> = judged.into_iter().map(|one| one.record).collect();
     let written =
         artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
+    emergency.note_saved(report.exit);
     show(session, &report, arguments.latency);
     session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
     publishing::publish(session, arguments, &subject, &report, &written);
+    gate.hear_scripts()?;
     Ok(unless_interrupted(session, report.exit))
+}
+
+/// Drives and judges every scenario.
+fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    let mut judged = Vec::new();
+    for scenario in scenarios {
+        let one = gate.judge(scenario)?;
+        let one = match subject.died() {
+            Some(how) => one.without_service(&how),
+            None => one,
+        };
+        gate.emergency.note(&one.report);
+        judged.push(one);
+    }
+    Ok(judged)
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
