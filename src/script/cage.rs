@@ -4,6 +4,7 @@
 //! frozen, then `wrk` comes in, which scripts may write to, then the memory limit, and only then the script's text.
 //! Text alone is taken: code in compiled form would be believed without a check.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ fn compile(name: &str, text: &[u8], optimization: u8) -> Result<Vec<u8>, ScriptE
         return Err(ScriptError::TooLarge { name: name.to_owned(), bytes: text.len() });
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    // As Lua's own loader has it: a first line that begins with '#' is for the system's shell.
+    let text = if text.first() == Some(&b'#') { [b"--", text].concat().into() } else { Cow::Borrowed(text) };
     let compiler = Compiler::new().set_optimization_level(optimization).set_debug_level(1);
     compiler.set_mutable_globals(CHANGING).compile(text).map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => {

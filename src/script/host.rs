@@ -177,6 +177,20 @@ impl Host {
         Ok(addresses.iter().map(ToString::to_string).collect())
     }
 
+    /// Returns whether a script that sets `wrk.scheme`, `wrk.host` or `wrk.port` only says what is so anyway.
+    pub(super) fn is_target(&self, part: &str, value: &str) -> bool {
+        let Surroundings { origin, rules, .. } = &*self.surroundings;
+        match part {
+            "scheme" => value == origin.scheme.to_string(),
+            "host" => {
+                value.eq_ignore_ascii_case(&origin.host)
+                    || rules.synonyms.iter().any(|known| known.eq_ignore_ascii_case(value))
+            }
+            "port" => value == origin.port.to_string(),
+            _ => false,
+        }
+    }
+
     /// Returns a pinned address; any other is refused.
     pub(super) fn pinned(&self, text: &str) -> Result<SocketAddr, String> {
         let addresses = &self.surroundings.addresses;

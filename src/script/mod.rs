@@ -18,6 +18,7 @@ mod plain;
 mod source;
 mod state;
 mod watchdog;
+mod word;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ mod mixed;
 mod polite;
 mod profiles;
 mod scripts;
+mod scripts_http2;
 mod sources;
 mod stall;
 mod stamps;
