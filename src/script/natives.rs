@@ -13,9 +13,10 @@ use super::feed::Feed;
 use super::host::Host;
 use super::json;
 use super::plain::Plain;
+use super::state::unlimited;
 use super::word::Word;
 use crate::clock;
-use crate::request::{MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
+use crate::request::{Headers, MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
 
 /// Makes the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>, compiled: &Arc<Compiled>) -> mlua::Result<Table> {
@@ -202,10 +203,12 @@ impl Natives<'_> {
     fn answers(&self) -> mlua::Result<()> {
         self.add_sure("header", |lua, host, name: LuaString| {
             let headers = host.headers.borrow();
-            // As in wrk, the last of several wins.
-            let value =
-                headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(&name.as_bytes())).last();
-            value.map(|(_, value)| lua.create_string(value)).transpose()
+            let value = last(&headers, &name.as_bytes());
+            value.map(|value| unlimited(lua, |lua| lua.create_string(value))).transpose()
+        })?;
+        self.add_sure("want", |_, host, name: LuaString| {
+            host.wanted.borrow_mut().push(name.as_bytes().to_vec());
+            Ok(())
         })?;
         self.add_sure("headers", |lua, host, ()| {
             let table = lua.create_table()?;
@@ -233,6 +236,7 @@ impl Natives<'_> {
             host.lookup(&name, service.as_ref().map(|service| service.0.as_str()))
         })?;
         self.add("is_pinned", |_, host, Word(address)| host.pinned(&address).map(|_| true))?;
+        self.add_sure("own_path", |_, host, Word(url)| Ok(host.own_path(&url).map(str::to_owned)))?;
         self.add_sure("is_target", |_, host, (Word(part), Word(value)): (Word, Word)| {
             Ok(host.is_target(&part, &value))
         })?;
@@ -299,6 +303,11 @@ impl Natives<'_> {
             ))),
         })
     }
+}
+
+/// Returns the value of a header; as in wrk, the last of several wins.
+pub(super) fn last<'h>(headers: &'h Headers, name: &[u8]) -> Option<&'h [u8]> {
+    headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last().map(|(_, value)| value)
 }
 
 /// Returns what is wrong with a header's name.

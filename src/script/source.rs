@@ -242,7 +242,7 @@ impl RequestSource for ScriptSource {
             worker: self.seat.worker,
             before: self.before.take().unwrap_or_default(),
             globals: if self.shared.wants_globals { globals(&self.state.cage.env) } else { Plains::new() },
-            output: host.output.take(),
+            output: host.take_output(),
             sinks: host.sinks.take(),
             checks: host.checks.take(),
         });
