@@ -124,16 +124,16 @@ impl State {
             return self.call(Stage::Response, &self.status, answer.status);
         }
         self.host.headers.borrow_mut().copy_from(answer.headers);
-        let wanted = self.host.wanted.borrow();
+        let (wanted, headers) = (self.host.wanted.borrow(), self.host.headers.borrow());
         let made = unlimited(&self.cage.lua, |lua| {
             let body = (interest == Interest::Body).then(|| lua.create_string(answer.body)).transpose()?;
             let value = |place: usize| {
-                let found = wanted.get(place).and_then(|name| last(answer.headers, name));
+                let found = wanted.get(place).and_then(|name| last(&headers, name));
                 found.map(|value| lua.create_string(value)).transpose()
             };
             Ok((answer.status, body, value(0)?, value(1)?, value(2)?, value(3)?))
         });
-        drop(wanted);
+        drop((wanted, headers));
         let arguments = made.map_err(|error| self.failure(Stage::Response, &error))?;
         self.call(Stage::Response, &self.response, arguments)
     }
