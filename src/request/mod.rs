@@ -15,29 +15,35 @@ mod mix;
 mod piece;
 mod placeholder;
 mod raw;
+mod raw_error;
 mod request_text;
 mod requests;
 mod script_plan;
 mod source;
 mod template;
 mod template_error;
+mod token;
 mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use fixed::Fixed;
 pub use mix::Mix;
-pub use piece::escaped;
-pub use placeholder::{DeclaredSecret, Placeholders};
-pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Shape, is_header_name};
+pub use piece::{escaped, is_secret_name};
+pub use placeholder::{DeclaredSecret, Placeholders, Sealed, SecretFault};
+pub use raw::{MAX_RAW_BODY_BYTES, RawRules, Shape, is_header_name};
+pub use raw_error::RawError;
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};
-pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};
+pub use script_plan::{
+    MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, SENSITIVE_HEADERS, ScriptParam, ScriptPlan,
+};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,
 };
 pub use template_error::{RequestPart, RequestTextError, RowError, TemplateError};
+pub use token::{MAX_TOKENS, Tokens};
 pub use wire::{Wire, WirePart};
 
 use serde::{Deserialize, Serialize};

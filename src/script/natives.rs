@@ -153,8 +153,13 @@ impl Natives<'_> {
             host.plan()
                 .placeholders
                 .text(&name)
-                .ok_or_else(|| format!("there is no secret {name:?}; declare it as a [[secret]]"))
+                .ok_or_else(|| {
+                    format!(
+                        "there is no secret {name:?}; declare it as a [[secret]], in a pull request in the base branch"
+                    )
+                })
         })?;
+        self.add("sensitive", |_, host, text: String| Ok(host.sensitive(&text)))?;
         self.add("param", |_, host, name: String| {
             let params = &host.plan().params;
             let found = params.iter().find(|param| param.name == name);
@@ -205,11 +210,18 @@ impl Natives<'_> {
             // As in wrk, the last of several wins.
             let value =
                 headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(&name.as_bytes())).last();
-            value.map(|(_, value)| lua.create_string(value)).transpose()
+            value
+                .map(|(found, value)| match host.veiled(found, value) {
+                    Some(veiled) => lua.create_string(veiled),
+                    None => lua.create_string(value),
+                })
+                .transpose()
         })?;
         self.add_sure("headers", |lua, host, ()| {
             let table = lua.create_table()?;
             for (name, value) in host.headers.borrow().iter() {
+                let veiled = host.veiled(name, value);
+                let value = veiled.as_ref().map_or(value, |veiled| veiled.as_bytes());
                 table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
             }
             Ok(table)
@@ -239,7 +251,12 @@ impl Natives<'_> {
         })?;
         self.add_sure("check", |_, host, (text, lines, body_bytes): (LuaString, usize, usize)| {
             let shape = Shape { lines, body_bytes };
-            let outcome = Wire::default().push_raw(&text.as_bytes(), &host.surroundings.rules, Some(shape));
+            let outcome = Wire::default().push_raw(
+                &text.as_bytes(),
+                &host.surroundings.rules,
+                &host.tokens.borrow(),
+                Some(shape),
+            );
             Ok(outcome.err().map(|error| error.to_string()))
         })
     }

@@ -169,7 +169,10 @@ impl State {
         }
         let mut names = vec![name.as_str()];
         names.extend(self.modules.iter().map(String::as_str));
-        ScriptError::Failed(stage, message_of(error, &names))
+        let host = &self.host;
+        // Before it is cut short: the rest of a secret would not be known as one.
+        let unveiled = |text: &str| String::from_utf8_lossy(&host.unveiled(text.as_bytes())).into_owned();
+        ScriptError::Failed(stage, message_of(error, &names, unveiled))
     }
 }
 

@@ -32,14 +32,17 @@ impl Prepared {
         *head.version_mut() = Version::HTTP_2;
         *head.method_mut() = part.method().as_str().parse().ok()?;
         *head.uri_mut() = uri;
-        for (name, value) in part.headers() {
+        for ((name, value), is_secret) in part.headers().zip(part.secrecy()) {
             // Names become lower case here, as HTTP/2 demands.
             let name = HeaderName::from_bytes(name).ok()?;
             // The host is `:authority`, and the end of the stream is the end of an empty body.
             if name == HOST || (name == CONTENT_LENGTH && part.body().is_empty()) {
                 continue;
             }
-            head.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
+            let mut value = HeaderValue::from_bytes(value).ok()?;
+            // A table that is shared with other requests must not hold it (RFC 7541, section 7.1.3).
+            value.set_sensitive(is_secret);
+            head.headers_mut().append(name, value);
         }
         Some(Self { head, body: Bytes::copy_from_slice(part.body()) })
     }

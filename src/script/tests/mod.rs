@@ -3,6 +3,7 @@
 mod api;
 mod cage;
 mod hostile;
+mod secrets;
 mod speed;
 
 use std::rc::Rc;
