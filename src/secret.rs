@@ -121,6 +121,17 @@ impl SecretPlan {
     }
 }
 
+/// A secret that a server sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretEcho {
+    /// The secret's name.
+    pub secret: String,
+    /// Where it stood in an answer: `the body`, `the header x-debug`.
+    pub place: String,
+    /// In how many answers.
+    pub answers: u64,
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

@@ -22,6 +22,7 @@ use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry};
 use crate::load::{Ceilings, StopSignal};
 use crate::report::Report;
+use crate::request::Placeholders;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
 use crate::target::{Candidate, ServicePlan, Source};
@@ -144,6 +145,8 @@ impl<'a> Stage<'a> {
             stop: &self.stop,
             display: &self.display,
             out: &self.out,
+            placeholders: Placeholders::default(),
+            echo: None,
         }
     }
 

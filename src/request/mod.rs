@@ -256,6 +256,16 @@ fn name_fault(name: &str) -> Option<&'static str> {
     ROUTING_HEADERS.contains(&lower.as_str()).then_some("it could route the request to another host")
 }
 
+/// Headers that every proxy and every service writes into its log.
+const LOGGED_HEADERS: [&str; 5] = ["user-agent", "referer", "origin", "from", "via"];
+
+/// Says why a header may not carry a secret.
+#[must_use]
+pub fn secret_header_fault(name: &str) -> Option<&'static str> {
+    let is_logged = LOGGED_HEADERS.contains(&canonical_name(name).as_str());
+    name_fault(name).or_else(|| is_logged.then_some("it lands in the logs of whatever it passes"))
+}
+
 /// Says why a header's value may not be sent.
 fn value_fault(value: &str, is_cookie: bool) -> Option<&'static str> {
     if value.len() > MAX_FIELD_BYTES {

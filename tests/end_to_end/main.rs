@@ -36,5 +36,6 @@ mod preview_comment;
 mod preview_namespace;
 #[cfg(target_os = "linux")]
 mod preview_proof;
+mod secrets;
 mod service;
 mod target;
