@@ -132,10 +132,11 @@ fn check_secrets(requests: &Requests, draft: &ScenarioDraft, secrets: &[Located<
         let plan = secrets.iter().find(|secret| secret.value.name == name);
         let problem = match plan {
             None => {
-                let names = secrets.iter().map(|secret| secret.value.name.as_str());
-                let help = match nearest(name, names) {
+                let names: Vec<&str> = secrets.iter().map(|secret| secret.value.name.as_str()).collect();
+                let help = match nearest(name, names.iter().copied()) {
                     Some(near) => format!("did you mean {{secret.{near}}}?"),
-                    None => format!("declare it: [[secret]] with name = \"{name}\""),
+                    None if names.is_empty() => format!("declare it: [[secret]] with name = \"{name}\""),
+                    None => format!("the secrets are {}", names.join(", ")),
                 };
                 Problem::at(place, format!("there is no secret `{name}`"), help)
             }

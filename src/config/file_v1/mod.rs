@@ -304,6 +304,52 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_secret_gets_its_own_answer_and_no_value_is_repeated() {
+        let with = |rest: &str| format!("[[secret]]\nname = \"T\"\nheaders = [\"authorization\"]\n{rest}");
+        let cases = [
+            ("[[secret]]\nenv = \"A\"\nheaders = [\"a\"]".to_owned(), "a secret has no `name`"),
+            (
+                "[[secret]]\nname = \"a b\"\nenv = \"A\"\nheaders = [\"a\"]".to_owned(),
+                "`name` is no name of a secret",
+            ),
+            (with(""), "a secret has no source"),
+            (with("env = \"A\"\nfile = \"b\""), "a secret has 2 sources: env and file"),
+            (with("env = \"hunter2-hunter2\""), "`env`: it is no name of a variable"),
+            (with("value = \"hunter2-hunter2\""), "unknown key `value` in [[secret]]"),
+            (with("command = []"), "`command` names no program"),
+            (with("command = \"pass show x\""), "`command` in [[secret]] is a string"),
+            (with("command = [\"./get\"]"), "`command` names a program of the checkout"),
+            (with("command = [\"get\"]\ntimeout = \"5m\""), "`timeout` is too long"),
+            (with("env = \"A\"\ntimeout = \"5s\""), "`timeout` beside `env`"),
+            (with("env = \"A\"\nhosts = []"), "`hosts` of a secret is empty"),
+            (with("env = \"A\"\nhosts = [\"https://a.example.com\"]"), "it is no host's name"),
+            (format!("{0}env = \"A\"\n{0}env = \"B\"", with("")), "two secrets are named `T`"),
+            ("[[secret]]\nname = \"T\"\nenv = \"A\"".to_owned(), "a secret has no `headers`"),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"host\"]".to_owned(),
+                "the load generator writes this header itself",
+            ),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"User-Agent\"]".to_owned(),
+                "it lands in the logs",
+            ),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"x-forwarded-host\"]".to_owned(),
+                "route the request",
+            ),
+            ("[script]\nsensitive-headers = [\"a b\"]".to_owned(), "which is no header's name"),
+        ];
+
+        for (text, expected) in cases {
+            let said = said_of(&text);
+            assert!(said.contains(expected) && !said.contains("hunter2"), "{text}\n{said}");
+            assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
+        }
+        let good = read_text(&with("command = [\"pass\", \"show\"]\nhosts = [\"localhost\"]")).unwrap();
+        assert_eq!(good.secrets[0].value.headers, ["authorization"]);
+    }
+
+    #[test]
     fn a_wrong_target_or_service_gets_its_own_answer() {
         assert_answers(&[
             ("[target]\nplatform = { project = \"shop\" }", "`platform` has no `name`"),
@@ -497,6 +543,7 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/secret/properties", keys::SECRET),
             ("/$defs/script/properties", keys::SCRIPT),
             ("/$defs/param/properties", keys::PARAM),
             ("/$defs/request/properties", keys::REQUEST),
@@ -524,6 +571,7 @@ mod tests {
                 keys::TARGET,
                 keys::SERVICE,
                 keys::LIMITS,
+                keys::SECRET,
                 keys::SCENARIO,
                 keys::REQUEST,
                 keys::CHECK,
