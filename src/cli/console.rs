@@ -126,7 +126,7 @@ impl Console {
     /// Prints a result as its renderer made it, colours, JSON and annotations included; the renderer has made
     /// everything from outside harmless.
     pub(super) fn rendered(&self, text: &str) {
-        let text = self.redactor.redact(text);
+        let text = self.redactor.redact_registered(text);
         // A reader that went away, such as `head`, is no reason to fail.
         let _ = writeln!(anstream::stdout(), "{}", text.trim_end_matches('\n'));
     }

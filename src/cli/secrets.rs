@@ -3,9 +3,9 @@
 use super::failure::Failure;
 use super::session::Session;
 use crate::config::{Problem, Problems, Settings};
-use crate::guard::ClearedTarget;
+use crate::guard::{ClearedTarget, MARKER_KEY_VARIABLE};
 use crate::redact::is_sensitive_header;
-use crate::request::Placeholders;
+use crate::request::{Entry, Placeholders};
 use crate::scenario::Scenario;
 use crate::secret::{Secret, SecretPlan, SecretSource};
 use crate::vault::{self, Keyring, Sources};
@@ -39,8 +39,9 @@ pub(super) fn open(
     session.console.redactor().register(&values);
     session.console.redactor().register(&written_credentials(scenarios));
     if session.variable("GITHUB_ACTIONS") == Some("true") {
-        session.console.mask_in_log(&super::session::secrets(&session.environment));
-        session.console.mask_in_log(&values);
+        // The tokens of the job itself are the runner's own, which hides them already.
+        let marker_key = session.variable(MARKER_KEY_VARIABLE).map(|key| Secret::new(key.to_owned()));
+        session.console.mask_in_log(&marker_key.into_iter().chain(values).collect::<Vec<_>>());
     }
     Ok(keyring)
 }
@@ -49,7 +50,7 @@ pub(super) fn open(
 /// there, and whoever does must not find them in a report as well.
 fn written_credentials(scenarios: &[Scenario]) -> Vec<Secret> {
     let entries = scenarios.iter().flat_map(|scenario| scenario.requests.entries());
-    let headers = entries.flat_map(|entry| entry.headers());
+    let headers = entries.flat_map(Entry::headers);
     let values = headers.filter(|(name, _)| is_sensitive_header(name)).flat_map(|(_, value)| {
         // `Bearer` and `Basic` are no secrets, what follows them is.
         let last = value.rsplit(' ').next().unwrap_or(value);

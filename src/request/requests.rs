@@ -339,6 +339,32 @@ mod tests {
     }
 
     #[test]
+    fn a_script_begins_with_placeholders_where_its_scenario_names_secrets() {
+        let declared = crate::request::DeclaredSecret {
+            name: "TOKEN".into(),
+            headers: vec!["authorization".into()],
+            value: Ok(Secret::new("correct-horse".into())),
+        };
+        let placeholders = Placeholders::new(3, vec![declared]);
+        let with = |header: &str, value: &str| {
+            let mut one = asked("/a");
+            one.text.headers.push((header.into(), value.into()));
+            let mut requests = Requests::new(None, DEFAULT_SEED);
+            requests.add(one).unwrap();
+            requests
+        };
+        let good = with("Authorization", "Bearer {secret.TOKEN}");
+
+        let request = good.veiled(&placeholders).unwrap().unwrap();
+
+        let expected = format!("Bearer {}", placeholders.text("TOKEN").unwrap());
+        assert_eq!(request.headers(), [("Authorization".to_owned(), expected)]);
+        assert!(good.is_plain() && !with("x", "{id:counter}").is_plain());
+        assert!(with("x-other", "{secret.TOKEN}").veiled(&placeholders).is_err());
+        assert_eq!(good.secrets().collect::<Vec<_>>(), [(0, "TOKEN", "Authorization")]);
+    }
+
+    #[test]
     fn a_check_of_a_body_that_never_comes_is_refused() {
         let mut head = asked("/");
         head.text.method = Method::Head;

@@ -105,7 +105,7 @@ impl Host {
 
     /// Takes output, within the budget.
     pub(super) fn emit(&self, text: &[u8]) -> Result<(), String> {
-        let text = &self.unveiled(text);
+        let text = &*self.unveiled(text);
         let mut output = self.output.borrow_mut();
         let lines = self.lines.get() + text.iter().filter(|byte| **byte == b'\n').count();
         if output.len() + text.len() > MAX_OUTPUT_BYTES || lines > MAX_OUTPUT_LINES {
@@ -147,7 +147,7 @@ impl Host {
 
     /// Writes to an open sink.
     pub(super) fn write_sink(&self, name: &str, text: &[u8]) -> Result<(), String> {
-        let text = &self.unveiled(text);
+        let text = &*self.unveiled(text);
         let mut sinks = self.sinks.borrow_mut();
         let written: usize = sinks.values().map(Vec::len).sum();
         if written + text.len() > MAX_SINK_BYTES {

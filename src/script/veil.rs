@@ -1,6 +1,8 @@
 //! The veil is what lies over secrets where a script looks at an answer or says something: a token becomes its
 //! placeholder on the way in, and a value that the script knew before it called it secret is masked on the way out.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 use super::host::Host;
@@ -27,22 +29,22 @@ impl Host {
     }
 
     /// Returns a text without the tokens that this worker knows.
-    pub(super) fn unveiled(&self, text: &[u8]) -> Vec<u8> {
-        let mut shown = text.to_vec();
+    pub(super) fn unveiled<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        let mut shown = Cow::Borrowed(text);
         for token in self.tokens.borrow().values() {
             let token = token.expose().as_bytes();
             if memmem::find(&shown, token).is_none() {
                 continue;
             }
             let mut masked = Vec::with_capacity(shown.len());
-            let mut rest = shown.as_slice();
+            let mut rest = &*shown;
             while let Some(at) = memmem::find(rest, token) {
                 masked.extend_from_slice(&rest[..at]);
                 masked.extend_from_slice(MASK);
                 rest = &rest[at + token.len()..];
             }
             masked.extend_from_slice(rest);
-            shown = masked;
+            shown = Cow::Owned(masked);
         }
         shown
     }

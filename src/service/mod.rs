@@ -77,11 +77,11 @@ pub fn build(
         match tree.exit_status() {
             None => std::thread::sleep(POLL),
             Some(status) if status.success() => {
-                lines.take().map(Lines::finish);
+                finish(lines.take());
                 return Ok(());
             }
             Some(status) => {
-                lines.take().map(Lines::finish);
+                finish(lines.take());
                 let words = log.as_ref().map(Log::last_words).unwrap_or_default();
                 return Err(ServiceError::BuildFailed {
                     program: argv.join(" "),
@@ -90,6 +90,13 @@ pub fn build(
                 });
             }
         }
+    }
+}
+
+/// Waits until all that a build printed is told.
+fn finish(lines: Option<Lines>) {
+    if let Some(lines) = lines {
+        lines.finish();
     }
 }
 

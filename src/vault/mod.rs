@@ -111,7 +111,7 @@ impl VaultError {
     pub fn help(&self) -> String {
         match &self.why {
             Unusable::Unset(name) => format!(
-                "set {name} for this step, such as `env: {name}: ${{{{ secrets.{name} }}}}`; pull requests of forks get no secrets"
+                "give this step the variable {name}, such as from `secrets.{name}`; pull requests of forks get no secrets"
             ),
             Unusable::File { .. } | Unusable::NoFile(_) => {
                 "name a regular file that you own and that is no link".to_owned()
@@ -263,7 +263,8 @@ fn checked(bytes: Vec<u8>) -> Result<Secret, Unusable> {
     Ok(value)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

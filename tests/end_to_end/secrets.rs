@@ -333,64 +333,69 @@ fn the_runner_is_told_to_mask_a_secret_before_anything_else_is_said() {
     assert_clean(&rest, project.path(), &secret);
 }
 
+/// A scenario, a script in its place, and how the run must end with which words.
+struct Misuse {
+    scenario: &'static str,
+    script: &'static str,
+    code: i32,
+    why: &'static str,
+}
+
+const SCRIPTED: &str = "[[scenario]]\nname = \"a\"\nscript = \"load/loud.lua\"\n";
+
+const MISUSES: [Misuse; 7] = [
+    Misuse {
+        scenario: "[[scenario]]\nname = \"a\"\nheaders = { x-other = \"{secret.CANARY}\" }\n",
+        script: "",
+        code: 2,
+        why: "which its `headers` do not name",
+    },
+    Misuse {
+        scenario: "[[scenario]]\nname = \"a\"\npath = \"/{secret.CANARY}\"\n",
+        script: "",
+        code: 2,
+        why: "a secret may stand in a header's value only",
+    },
+    Misuse {
+        scenario: "[[scenario]]\nname = \"a\"\nheaders = { authorization = \"{secret.CANRY}\" }\n",
+        script: "",
+        code: 2,
+        why: "the secrets are CANARY",
+    },
+    Misuse {
+        scenario: "hosts = [\"*.preview.example.com\"]\n[[scenario]]\nname = \"a\"\n\
+                   headers = { authorization = \"{secret.CANARY}\" }\n",
+        script: "",
+        code: 101,
+        why: "its `hosts` do not name it",
+    },
+    Misuse {
+        scenario: SCRIPTED,
+        script: "wrk.path = '/' .. wrk.secret('CANARY')",
+        code: 101,
+        why: "a secret stands in the request line",
+    },
+    Misuse {
+        scenario: SCRIPTED,
+        script: "wrk.headers['User-Agent'] = wrk.secret('CANARY')",
+        code: 101,
+        why: "\"User-Agent\"",
+    },
+    Misuse {
+        scenario: "[script]\nenv = [\"CANARY_TOKEN\"]\n[[scenario]]\nname = \"a\"\nscript = \"load/loud.lua\"\n",
+        script: "",
+        code: 2,
+        why: "holds the secret `CANARY`",
+    },
+];
+
 #[test]
 fn a_secret_where_it_was_not_declared_is_refused_and_nothing_is_sent() {
     let (parrot, secret) = (Parrot::start(), canary());
     let declared = &CONFIGURATION[..CONFIGURATION.find("[script]").unwrap()];
     let profile = "profile = { connections = 1, duration = \"300ms\", warm-up = \"0s\" }";
-    for (configuration, script, code, why) in [
-        (
-            format!(
-                "{declared}[[scenario]]\nname = \"a\"\nheaders = {{ x-other = \"{{secret.CANARY}}\" }}\n{profile}"
-            ),
-            "",
-            2,
-            "which its `headers` do not name",
-        ),
-        (
-            format!("{declared}[[scenario]]\nname = \"a\"\npath = \"/{{secret.CANARY}}\"\n{profile}"),
-            "",
-            2,
-            "a secret may stand in a header's value only",
-        ),
-        (
-            format!(
-                "{declared}[[scenario]]\nname = \"a\"\nheaders = {{ authorization = \"{{secret.CANRY}}\" }}\n{profile}"
-            ),
-            "",
-            2,
-            "the secrets are CANARY",
-        ),
-        (
-            format!(
-                "{declared}hosts = [\"*.preview.example.com\"]\n[[scenario]]\nname = \"a\"\nheaders = {{ authorization = \"{{secret.CANARY}}\" }}\n{profile}"
-            ),
-            "",
-            101,
-            "its `hosts` do not name it",
-        ),
-        (
-            format!("{declared}[[scenario]]\nname = \"a\"\nscript = \"load/loud.lua\"\n{profile}"),
-            "wrk.path = '/' .. wrk.secret('CANARY')",
-            101,
-            "a secret stands in the request line",
-        ),
-        (
-            format!("{declared}[[scenario]]\nname = \"a\"\nscript = \"load/loud.lua\"\n{profile}"),
-            "wrk.headers['User-Agent'] = wrk.secret('CANARY')",
-            101,
-            "\"User-Agent\"",
-        ),
-        (
-            format!(
-                "{declared}[script]\nenv = [\"CANARY_TOKEN\"]\n[[scenario]]\nname = \"a\"\nscript = \"load/loud.lua\"\n{profile}"
-            ),
-            "",
-            2,
-            "holds the secret `CANARY`",
-        ),
-    ] {
-        let project = project(&configuration);
+    for Misuse { scenario, script, code, why } in MISUSES {
+        let project = project(&format!("{declared}{scenario}{profile}"));
         if !script.is_empty() {
             std::fs::write(project.path().join("load/loud.lua"), script).unwrap();
         }
