@@ -226,4 +226,7 @@ impl Rota {
 }
 
 #[cfg(test)]
+mod secret_tests;
+
+#[cfg(test)]
 mod tests;
