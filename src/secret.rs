@@ -1,8 +1,13 @@
 //! A secret is a value that must never be shown: a token, a password, a key.
 //!
-//! It prints as `***` whatever the formatter; `expose` is the one way to its text and is meant to be searched for.
+//! It prints as `***` whatever the formatter; `expose` is the one way to its text and is meant to be searched for. Its
+//! memory is cleared when it is dropped. A [`SecretPlan`] says where a value comes from and where it may go.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroize;
 
 /// A value that must not appear in any output.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +25,111 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What is declared of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlan {
+    /// Its name: letters, digits, `_` and `-`.
+    pub name: String,
+    /// Where its value comes from.
+    pub source: SecretSource,
+    /// The headers that it may go into, in lower case; never empty.
+    pub headers: Vec<String>,
+    /// The hosts that it may go to; `None` for whatever target the guard clears.
+    pub hosts: Option<Vec<SecretHost>>,
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A variable of the environment.
+    Variable(String),
+    /// A file that nobody else can read.
+    File(PathBuf),
+    /// What a program prints, run without a shell.
+    Command {
+        /// The program and its arguments; never empty.
+        argv: Vec<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+}
+
+/// Hosts that a secret may go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretHost {
+    /// This machine.
+    Loopback,
+    /// The host of exactly this name, in lower case.
+    Exact(String),
+    /// Every host below this domain, in lower case and with its leading dot.
+    Below(String),
+}
+
+impl SecretHost {
+    /// Reads `localhost`, a host's name, or `*.` and a domain.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text == "localhost" {
+            return Ok(Self::Loopback);
+        }
+        let (domain, is_below) = match text.strip_prefix('*') {
+            Some(domain) => {
+                (domain.strip_prefix('.').ok_or("a `*` stands for whole labels: `*.example.com`")?, true)
+            }
+            None => (text, false),
+        };
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        if domain.len() > 253 || !domain.contains('.') || !domain.split('.').all(is_label) {
+            return Err("it is no host's name: lower case, no scheme, no port");
+        }
+        Ok(if is_below { Self::Below(format!(".{domain}")) } else { Self::Exact(domain.to_owned()) })
+    }
+
+    /// Returns whether a host is one of these; `is_loopback` says whether it is this machine.
+    #[must_use]
+    pub fn holds(&self, host: &str, is_loopback: bool) -> bool {
+        match self {
+            Self::Loopback => is_loopback,
+            Self::Exact(name) => !is_loopback && host == name,
+            Self::Below(domain) => {
+                !is_loopback && host.len() > domain.len() && host.ends_with(domain.as_str())
+            }
+        }
+    }
+}
+
+impl SecretPlan {
+    /// Returns whether the value may go to a host.
+    #[must_use]
+    pub fn may_go_to(&self, host: &str, is_loopback: bool) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|known| known.holds(host, is_loopback)))
+    }
+}
+
+/// A secret that a server sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretEcho {
+    /// The secret's name.
+    pub secret: String,
+    /// Where it stood in an answer: `the body`, `the header x-debug`.
+    pub place: String,
+    /// In how many answers.
+    pub answers: u64,
 }
 
 impl fmt::Debug for Secret {
@@ -43,5 +153,36 @@ mod tests {
         let secret = Secret::new("hunter2".into());
 
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+    }
+
+    #[test]
+    fn a_host_is_named_exactly_or_by_its_domain() {
+        let holds = |text: &str, host: &str| SecretHost::parse(text).unwrap().holds(host, false);
+
+        assert!(holds("a.example.com", "a.example.com") && !holds("a.example.com", "b.a.example.com"));
+        assert!(holds("*.example.com", "a.b.example.com") && !holds("*.example.com", "example.com"));
+        assert!(!holds("*.example.com", "evilexample.com") && !holds("localhost", "localhost"));
+        assert!(SecretHost::Loopback.holds("127.0.0.1", true));
+        assert!(!SecretHost::parse("a.example.com").unwrap().holds("a.example.com", true));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for hostile in [
+            "",
+            "*",
+            "*.",
+            "*a.example.com",
+            "https://a.example.com",
+            "a.example.com:443",
+            "A.example.com",
+            "com",
+            "*.com",
+            "a..b",
+            "127.0.0.1/8",
+            "a b.c",
+        ] {
+            assert!(SecretHost::parse(hostile).is_err(), "{hostile:?} must be refused");
+        }
     }
 }

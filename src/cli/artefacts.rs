@@ -29,7 +29,8 @@ pub(super) fn write(
     redactor: &Redactor,
 ) -> Result<Artefacts, Failure> {
     make_directory(directory)?;
-    let comment = redactor.redact(&markdown::render(report));
+    // The report's texts were redacted before; what renderers make of them may be spelt otherwise.
+    let comment = redactor.redact_registered(&markdown::render(report));
     let artefacts = Artefacts {
         report_json: directory.join("report.json"),
         report_html: directory.join("report.html"),
@@ -39,13 +40,35 @@ pub(super) fn write(
     };
     let receipt = serde_json::to_string_pretty(receipt)
         .map_err(|error| Failure::incomplete(format!("cannot write the receipt: {error}"), None))?;
-    store(&artefacts.report_json, &redactor.redact(&json_v1::render(report)))?;
-    store(&artefacts.report_html, &redactor.redact(&html::render(report)))?;
+    store(&artefacts.report_json, &redactor.redact_registered(&json_v1::render(report)))?;
+    store(&artefacts.report_html, &redactor.redact_registered(&html::render(report)))?;
     store(&artefacts.comment_md, &artefacts.comment)?;
     dir::write_file(&artefacts.measurement, records)
         .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))?;
-    store(&directory.join("receipt.json"), &redactor.redact(&receipt))?;
+    store(&directory.join("receipt.json"), &clean_json(&receipt, redactor))?;
     Ok(artefacts)
+}
+
+/// Redacts every text of a JSON document, each by itself: in its written form a text's end could be mistaken.
+fn clean_json(document: &str, redactor: &Redactor) -> String {
+    let mut cleaned = String::with_capacity(document.len());
+    let mut rest = document;
+    while let Some(start) = rest.find('"') {
+        cleaned.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let mut is_escaped = true;
+        let end = rest.bytes().position(|byte| {
+            let is_end = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            is_end
+        });
+        let (written, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+        let text = serde_json::from_str::<String>(written).unwrap_or_default();
+        cleaned.push_str(&serde_json::Value::from(redactor.redact(&text)).to_string());
+        rest = after;
+    }
+    cleaned.push_str(rest);
+    cleaned
 }
 
 /// Makes a directory and those above it.
@@ -90,6 +113,17 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_document_is_cleaned_text_by_text_and_stays_one() {
+        let redactor = Redactor::new(vec![crate::secret::Secret::new("correct-horse".into())]);
+        let document =
+            r#"{"a\"b": ["cookie: sid=", "x \"correct-horse\" \\", 1], "c": "Authorization: d\\"}"#;
+
+        let cleaned = clean_json(document, &redactor);
+
+        assert_eq!(cleaned, r#"{"a\"b": ["cookie: ***", "x \"***\" \\", 1], "c": "Authorization: ***"}"#);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::evidence::World;
 use crate::guard::{self, ClearedTarget, Inquiry};
 use crate::load::{Ceilings, StopSignal};
 use crate::report::Report;
+use crate::request::Placeholders;
 use crate::scenario::Scenario;
 use crate::service::{self, RunningService};
 use crate::target::{Candidate, ServicePlan, Source};
@@ -155,6 +156,8 @@ impl<'a> Stage<'a> {
                 &Running::default(),
             ),
             scripts: RefCell::default(),
+            placeholders: Placeholders::default(),
+            echo: None,
         }
     }
 

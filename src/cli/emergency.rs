@@ -92,7 +92,7 @@ impl Emergency {
     pub(super) fn last_resort(self: &Arc<Self>) -> LastResort {
         let emergency = Arc::clone(self);
         Arc::new(move |why| {
-            eprintln!("error: {}", emergency.redactor.redact(&harmless(why)));
+            eprintln!("error: {}", harmless(&emergency.redactor.redact(why)));
             let (exit, words) = emergency.end(why);
             eprintln!("help: every call into a script must end; {}", emergency.redactor.redact(&words));
             std::process::exit(exit.code().into());
@@ -117,6 +117,7 @@ impl Emergency {
         report.verdict = Verdict::Invalid;
         report.exit = Exit::CouldNotComplete;
         report.warnings.push(format!("the run was ended: {why}"));
+        report.clean(&|text| self.redactor.redact(text));
         let written = artefacts::write(&self.out, &report, self.target.evidence(), &[], &self.redactor);
         let words = match written {
             Ok(written) => format!("what was known is in {}", written.report_json.display()),

@@ -15,10 +15,10 @@ use crate::clock;
 use crate::compare::{self, Comparison, History, Mode};
 use crate::context::CommitSha;
 use crate::guard::ClearedTarget;
-use crate::load::{self, Ceilings, DriveOptions, StopSignal};
+use crate::load::{self, Ceilings, DriveOptions, EchoWatch, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
-use crate::request::{Mix, RequestSources};
+use crate::request::{Mix, Placeholders, RequestSources};
 use crate::scenario::{Protocol, Scenario};
 use crate::script::Script;
 use crate::verdict::Exit;
@@ -48,6 +48,10 @@ pub(super) struct Gate<'a> {
     pub(super) emergency: Arc<Emergency>,
     /// Scripts whose runs have ended, with what was measured: they have the last word.
     pub(super) scripts: RefCell<Vec<(Script, Measurement)>>,
+    /// What stands for secrets in requests to the target.
+    pub(super) placeholders: Placeholders,
+    /// What looks for secrets in answers, where there are some.
+    pub(super) echo: Option<Arc<EchoWatch>>,
 }
 
 /// One scenario, measured and judged.
@@ -102,13 +106,15 @@ impl Gate<'_> {
             profile_line: profile_line(scenario),
             base_latency: compare::base_latency(&scenario.gate, &scenario.name, &self.history(&fingerprint)),
             comparison,
+            echoes: self.echo.as_ref().map(|echo| echo.take()).unwrap_or_default(),
         };
         Ok(Judged { report, record, exit })
     }
 
     /// Drives one scenario, showing progress under a label.
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
-        let options = DriveOptions { threads: self.threads, ceilings: self.ceilings.clone() };
+        let options =
+            DriveOptions { threads: self.threads, ceilings: self.ceilings.clone(), echo: self.echo.clone() };
         let drawn = self.display.begin(label);
         let drive = |sources: &dyn RequestSources| {
             load::drive(self.target, scenario, sources, &options, self.stop, &|progress| {
@@ -118,21 +124,26 @@ impl Gate<'_> {
         };
         let Some(plan) = &scenario.script else {
             let authority = self.target.origin().authority();
-            return drive(&Mix::new(&scenario.requests, &authority, fastrand::u64(..)));
+            let mix = Mix::new(&scenario.requests, &authority, fastrand::u64(..));
+            return drive(&mix.with_secrets(self.placeholders.clone()));
         };
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
+        let console = self.display.console();
         let last_resort = self.emergency.last_resort();
-        let mut script = scripted::load(scenario, plan, self.target, threads, last_resort)?;
+        let mut script = scripted::load(scenario, plan, self.target, threads, &self.placeholders, last_resort)?;
         let outcome = drive(&script.sources());
         drop(drawn);
-        let measurement = match outcome {
+        let mut measurement = match outcome {
             Ok(measurement) => measurement,
             Err(failure) => {
                 // What it printed may be what explains it.
-                scripted::hear(&mut script, self.display.console());
+                scripted::hear(&mut script, console);
                 return Err(failure);
             }
         };
+        // The names of endpoints and why it ended are the script's words, and are stored as well as shown.
+        console.redactor().register(&script.take_tokens());
+        measurement.clean(&|text| console.redactor().redact(text));
         self.scripts.borrow_mut().push((script, measurement.clone()));
         Ok(measurement)
     }

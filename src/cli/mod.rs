@@ -18,11 +18,13 @@ mod gate;
 mod git;
 mod joining;
 mod overrides;
+mod panic;
 mod progress;
 mod publishing;
 mod remember;
 mod run;
 mod scripted;
+mod secrets;
 mod session;
 mod signals;
 mod subject;
@@ -53,15 +55,20 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit.code());
         }
     };
-    let exit = run(&line).unwrap_or_else(|failure| {
-        tell(output_of(&line), &failure);
+    let environment = environment();
+    // One redactor for every writer: what a run learns to hide is hidden in its last words as well.
+    let redactor = Redactor::new(session::secrets(&environment));
+    panic::redact(&redactor);
+    let exit = run(&line, environment, &redactor).unwrap_or_else(|failure| {
+        tell(output_of(&line), &failure, redactor);
         failure.exit
     });
     ExitCode::from(exit.code())
 }
 
-fn run(line: &CommandLine) -> Result<Exit, Failure> {
-    let session = Session::open(output_of(line), environment(), signals::cancelled_by_signal())?;
+fn run(line: &CommandLine, environment: Environment, redactor: &Redactor) -> Result<Exit, Failure> {
+    let session =
+        Session::open(output_of(line), environment, redactor.clone(), signals::cancelled_by_signal())?;
     match &line.command {
         None => run::run(&session, &line.run),
         Some(Command::Run(arguments)) => run::run(&session, arguments),
@@ -91,9 +98,9 @@ fn output_of(line: &CommandLine) -> &OutputArguments {
     }
 }
 
-/// Says why there is no verdict. The redactor is made anew: the failure may have come before the session.
-fn tell(output: &OutputArguments, failure: &Failure) {
-    let console = Console::new(output, Redactor::new(session::secrets(&environment())));
+/// Says why there is no verdict; the failure may have come before the session.
+fn tell(output: &OutputArguments, failure: &Failure, redactor: Redactor) {
+    let console = Console::new(output, redactor);
     for told in &failure.told {
         console.error(&told.message);
         if let Some(place) = &told.place {

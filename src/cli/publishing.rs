@@ -73,6 +73,13 @@ fn outputs(report: &Report, written: &Artefacts) -> Vec<(&'static str, String)> 
 
 /// Returns one annotation for every scenario that a reviewer should look at.
 fn annotations(report: &Report) -> Vec<String> {
+    let findings = report.scenarios.iter().flat_map(|scenario| {
+        let title = format!("loadgate: {} shows a secret", scenario.measurement.scenario);
+        scenario.echoes.iter().map(move |echo| {
+            let said = format!("the server sends secret {} back in {}", echo.secret, echo.place);
+            publish::annotation(publish::Level::Warning, &title, &said)
+        })
+    });
     report
         .scenarios
         .iter()
@@ -87,6 +94,7 @@ fn annotations(report: &Report) -> Vec<String> {
             let title = format!("loadgate: {} {}", scenario.measurement.scenario, comparison.verdict);
             Some(publish::annotation(level, &title, &comparison.reasons.join("; ")))
         })
+        .chain(findings)
         .collect()
 }
 

@@ -13,14 +13,14 @@ use super::progress::Display;
 use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
-use super::{overrides, remember, scripted};
+use super::{overrides, remember, scripted, secrets};
 use crate::baseline::{Fingerprint, Machine};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::evidence::Watch;
 use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
-use crate::load::StopSignal;
+use crate::load::{EchoWatch, StopSignal};
 use crate::report::{Report, ReportedTarget, terminal};
 use crate::scenario::Scenario;
 use crate::verdict::{Exit, Verdict};
@@ -29,12 +29,17 @@ use crate::verdict::{Exit, Verdict};
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
     let mut settings = configure(session, arguments)?;
     let mut subject = Subject::choose(session, &mut settings, Depth::Online)?;
+    scripted::complete(session, &mut settings)?;
     let scenarios = subject.permitted_scenarios(&settings)?;
+    // Before anything is said: the log of CI hides from here on what it must not show.
+    let keyring = secrets::open(session, &settings, &scenarios)?;
+    announce(session, &settings);
     // Before any load: a run whose reports have no place would be measured for nothing.
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
     let cleared = subject.clear(session)?;
     subject.confirm(session, &cleared, &scenarios)?;
+    let placeholders = secrets::bind(&keyring, &cleared)?;
     let (machine, target_kind) = (Machine::read(), subject.kind(&settings));
     let fingerprint = |scenario| Fingerprint::of(scenario, &machine, &target_kind);
     let recalled = remember::recall(&settings, &scenarios.iter().map(fingerprint).collect::<Vec<_>>())?;
@@ -64,6 +69,8 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         out: &settings.out,
         emergency: Arc::clone(&emergency),
         scripts: RefCell::default(),
+        echo: EchoWatch::of(&placeholders).map(Arc::new),
+        placeholders,
     };
     let watch = subject.watch(session, &cleared, &stop)?;
     let judged = match judge(&gate, &scenarios, &subject) {
@@ -80,6 +87,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     }
     conclude(&mut report, &gate, &judged);
     let records: Vec<_> = judged.into_iter().map(|one| one.record).collect();
+    report.clean(&|text| session.console.redactor().redact(text));
     let written =
         artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
     emergency.note_saved(report.exit);
@@ -107,12 +115,17 @@ fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<V
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
     let overrides = overrides::of_run(arguments, &session.current_directory);
-    let mut settings = config::load(&session.current_directory, &overrides).map_err(Failure::problems)?;
-    scripted::complete(session, &mut settings);
+    config::load(&session.current_directory, &overrides).map_err(Failure::problems)
+}
+
+/// Says which defaults were chosen.
+fn announce(session: &Session, settings: &Settings) {
     for note in &settings.notes {
         session.console.status("Assuming", note);
     }
-    Ok(settings)
+    for script in settings.scenarios.iter().filter_map(|scenario| scenario.script.as_ref()) {
+        session.console.detail(&format!("{} draws random numbers from seed {}", script.name, script.seed));
+    }
 }
 
 /// Asks a last time: a target that became another one during the last seconds was loaded as that.

@@ -10,20 +10,37 @@ use super::session::Session;
 use crate::config::Settings;
 use crate::guard::ClearedTarget;
 use crate::measurement::Measurement;
-use crate::request::ScriptPlan;
+use crate::request::{Placeholders, ScriptPlan};
 use crate::scenario::Scenario;
 use crate::script::{LastResort, Script, ScriptError, ScriptLimits, ScriptOrders};
+use crate::secret::SecretSource;
 use crate::verdict::Exit;
 
-/// Fills in what the configuration cannot know: the values of declared variables.
-pub(super) fn complete(session: &Session, settings: &mut Settings) {
+/// Fills in what the configuration cannot know: the values of declared variables. Those of secrets stay out.
+pub(super) fn complete(session: &Session, settings: &mut Settings) -> Result<(), Failure> {
+    let is_secret = |name: &str| {
+        let variable = SecretSource::Variable(name.to_owned());
+        settings.secrets.iter().find(|secret| secret.value.source == variable)
+    };
+    let names = settings.scenarios.iter().filter_map(|scenario| scenario.script.as_ref());
+    let read =
+        names.flat_map(|script| script.environment.keys()).find_map(|name| Some((name, is_secret(name)?)));
+    if let Some((name, secret)) = read {
+        return Err(Failure::usage(
+            format!("`env` of [script] names {name}, which holds the secret `{}`", secret.value.name),
+            format!(
+                "remove it there and write wrk.secret({:?}), which gives a placeholder",
+                secret.value.name
+            ),
+        ));
+    }
     for scenario in &mut settings.scenarios {
         let Some(plan) = scenario.script.as_mut().map(Arc::make_mut) else { continue };
         for (name, value) in &mut plan.environment {
             *value = session.environment.get(name).map(str::to_owned);
         }
-        session.console.detail(&format!("{} draws random numbers from seed {}", plan.name, plan.seed));
     }
+    Ok(())
 }
 
 /// Loads the script of one drive; nothing is sent yet.
@@ -32,12 +49,18 @@ pub(super) fn load(
     plan: &Arc<ScriptPlan>,
     target: &ClearedTarget,
     threads: u32,
+    placeholders: &Placeholders,
     last_resort: LastResort,
 ) -> Result<Script, Failure> {
-    let request = scenario.requests.only().expect("a scenario with a script describes one plain request");
+    let request = scenario
+        .requests
+        .veiled(placeholders)
+        .map_err(|fault| Failure::usage(format!("{}: {fault}", scenario.name), fault.help()))?
+        .expect("a scenario with a script describes one plain request");
+    let plan = Arc::new(ScriptPlan { placeholders: placeholders.clone(), ..(**plan).clone() });
     Script::load(&ScriptOrders {
-        plan,
-        request,
+        plan: &plan,
+        request: &request,
         origin: target.origin(),
         addresses: target.addresses(),
         workers: threads.min(scenario.profile.connections.get()),
@@ -74,6 +97,7 @@ pub(super) fn conclude(
 
 /// Shows what the script has printed.
 pub(super) fn hear(script: &mut Script, console: &Console) {
+    console.redactor().register(&script.take_tokens());
     let output = script.take_output();
     if !output.is_empty() {
         console.result(&String::from_utf8_lossy(&output));

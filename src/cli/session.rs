@@ -40,6 +40,7 @@ impl Session {
     pub(super) fn open(
         output: &OutputArguments,
         environment: Environment,
+        redactor: Redactor,
         cancel: CancellationToken,
     ) -> Result<Self, Failure> {
         let current_directory = std::env::current_dir().map_err(|error| {
@@ -48,7 +49,6 @@ impl Session {
                 "change to the directory of the project",
             )
         })?;
-        let redactor = Redactor::new(secrets(&environment));
         Ok(Self { console: Console::new(output, redactor), environment, cancel, current_directory })
     }
 

@@ -10,7 +10,7 @@ use super::emergency::Running;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
-use super::{base, joining};
+use super::{base, joining, secrets};
 use crate::ci::{self, Reading};
 use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context};
@@ -32,6 +32,8 @@ pub(super) struct Subject {
     policy: guard::Policy,
     /// Shared with who must stop it where this thread cannot.
     running: Running,
+    /// Variables that a service of this run must not see.
+    withheld: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,8 @@ impl Subject {
                 vec![local_candidate(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), speaks_tls)]
             }
         };
-        Ok(Self { kind, reading, candidates, policy, running: Running::default() })
+        let withheld = secrets::variables_of_others(settings).map(str::to_owned).collect();
+        Ok(Self { kind, reading, candidates, policy, running: Running::default(), withheld })
     }
 
     /// Returns whether the target is on this machine.
@@ -112,12 +115,15 @@ impl Subject {
 
     fn start(&mut self, session: &Session, plan: &ServicePlan) -> Result<(), Failure> {
         let redactor = session.console.redactor();
+        let mut inherited = session.inherited();
+        inherited.retain(|(name, _)| self.withheld.iter().all(|withheld| name != withheld.as_str()));
         if let Some(build) = &plan.build {
             session.console.status("Building", &build.join(" "));
-            service::build(plan, &session.inherited(), redactor, BuildOutput::Visible, &session.cancel)
+            let build_output = BuildOutput::Visible(session.console.lines_of_others());
+            service::build(plan, &inherited, redactor, build_output, &session.cancel)
                 .map_err(|error| incomplete(&error))?;
         }
-        let running = service::start(plan, &session.inherited(), redactor, &session.cancel)
+        let running = service::start(plan, &inherited, redactor, &session.cancel)
             .map_err(|error| incomplete(&error))?;
         let address = running.address();
         session.console.status("Started", &format!("{} on {address}", plan.run.join(" ")));

@@ -9,13 +9,16 @@ use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Item, TableLike, Value};
 
-use super::file_v1::{self, LimitsDraft, ServiceDraft};
+use super::file_v1::{self, LimitsDraft, PolicyDraft, ServiceDraft};
 use super::find::{FILE_NAME, table_at};
-use super::problem::{Problem, Problems};
-use super::{ConfigSource, Limits, ServiceChoice, Settings, TargetTable, config_table, declared_plan};
+use super::problem::{Located, Problem, Problems};
+use super::{
+    ConfigSource, Limits, ServiceChoice, Settings, TargetTable, config_table, declared_plan, located_files,
+};
+use crate::secret::SecretPlan;
 
 /// The sections that the base branch decides; those that this version does not know are compared all the same.
-const REVIEWED_SECTIONS: [&str; 5] = ["target", "limits", "service", "secrets", "tls"];
+const REVIEWED_SECTIONS: [&str; 5] = ["target", "limits", "service", "secret", "tls"];
 
 /// The reviewed sections as they are written, in a form that spelling and order do not change.
 pub(super) type Sections = BTreeMap<&'static str, String>;
@@ -26,6 +29,7 @@ pub struct ReviewedPolicy {
     target: TargetTable,
     limits: LimitsDraft,
     service: Option<ServiceDraft>,
+    secrets: Vec<Located<SecretPlan>>,
     sections: Sections,
 }
 
@@ -131,8 +135,9 @@ fn read_policy(source: &ConfigSource, text: &str) -> Result<ReviewedPolicy, Prob
     let Some(table) = config_table(document.as_table(), source) else {
         return Ok(ReviewedPolicy::default());
     };
-    let (target, limits, service, problems) = file_v1::read_policy(path, text, table);
-    problems.or_ok(ReviewedPolicy { target, limits, service, sections: sections_of(table) })
+    let (PolicyDraft { target, limits, service, secrets }, problems) =
+        file_v1::read_policy(path, text, table);
+    problems.or_ok(ReviewedPolicy { target, limits, service, secrets, sections: sections_of(table) })
 }
 
 /// Returns the reviewed sections of a configuration.
@@ -149,6 +154,11 @@ impl Settings {
     #[must_use]
     pub fn has_reviewed_sections(&self) -> bool {
         !self.sections.is_empty()
+    }
+
+    /// Takes away every secret, because nobody has reviewed where it would go.
+    pub fn withhold_secrets(&mut self) {
+        self.secrets.clear();
     }
 
     /// Puts the settings under the base branch's policy; returns what the pull request changes, one sentence a
@@ -169,6 +179,7 @@ impl Settings {
             }
         }
         self.target.production_files.extend(own_files);
+        self.secrets = located_files(base.secrets, &self.root);
         self.limits = self.limits.narrowed_to(&Limits::from_draft(&base.limits));
         // A first [service] is the pull request's own code on this machine, and so is what cargo would build.
         if let (Some(draft), None) = (base.service, self.local) {
@@ -194,7 +205,8 @@ impl Settings {
                     }
                     _ => "the base branch's holds until the merge",
                 };
-                format!("[{section}] is not what the base branch says: {holds}")
+                let section = if section == "secret" { "[[secret]]".to_owned() } else { format!("[{section}]") };
+                format!("{section} is not what the base branch says: {holds}")
             })
             .collect()
     }
@@ -272,6 +284,26 @@ mod tests {
 
     fn production(settings: &Settings) -> Vec<&str> {
         settings.target.production.iter().map(|name| name.value.as_str()).collect()
+    }
+
+    #[test]
+    fn secrets_are_those_of_the_base_branch_and_none_where_nobody_has_reviewed_any() {
+        let secret = |variable: &str| {
+            format!("[[secret]]\nname = \"TOKEN\"\nenv = \"{variable}\"\nheaders = [\"authorization\"]\n")
+        };
+        let mut settings = proposed(&secret("DEPLOY_KEY"));
+        let mut unreviewed = settings.clone();
+
+        let notes = settings.obey(base(&format!("{BASE}{}", secret("TEST_TOKEN"))));
+        unreviewed.withhold_secrets();
+
+        let source = &settings.secrets[0].value.source;
+        assert_eq!(source, &crate::secret::SecretSource::Variable("TEST_TOKEN".into()));
+        assert!(
+            notes.iter().any(|note| note.starts_with("[[secret]] is not what the base branch says")),
+            "{notes:?}"
+        );
+        assert!(unreviewed.secrets.is_empty());
     }
 
     #[test]
@@ -364,7 +396,7 @@ mod tests {
         };
 
         assert_ne!(table("[tls]\na = 1"), table("[tls]\na = 2"));
-        assert_ne!(table("[[secrets]]\na = 1"), table("[[secrets]]\na = 1\n[[secrets]]\na = 2"));
+        assert_ne!(table("[[secret]]\na = 1"), table("[[secret]]\na = 1\n[[secret]]\na = 2"));
         assert_eq!(table("tls = { a = 1, b = 'x' }"), table("[tls]\nb = \"x\"\na = 1 # one"));
         assert_eq!(table("[gate]\nmetrics = []"), table("[[scenario]]\nname = \"a\""));
     }

@@ -25,6 +25,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::scenario::Scenario;
+use crate::secret::{SecretPlan, SecretSource};
 use crate::target::ServicePlan;
 
 pub use base::{BaseError, ReadBase, ReviewedPolicy, read_base};
@@ -87,6 +88,7 @@ pub fn load(current_dir: &Path, overrides: &Overrides) -> Result<Settings, Probl
         service,
         local: overrides.local,
         limits,
+        secrets: located_files(file.secrets, &found.root),
         scenarios,
         baseline: BaselineSettings {
             dir: found.root.join(file.baseline_dir.unwrap_or_else(|| DEFAULT_BASELINES.into())),
@@ -232,6 +234,16 @@ fn declared_plan(draft: ServiceDraft, root: &Path, log: PathBuf) -> ServicePlan 
         dir: draft.dir.map_or_else(|| root.to_owned(), |dir| root.join(dir)),
         log,
     }
+}
+
+/// Gives the files of secrets their whole paths.
+fn located_files(mut secrets: Vec<Located<SecretPlan>>, root: &Path) -> Vec<Located<SecretPlan>> {
+    for secret in &mut secrets {
+        if let SecretSource::File(path) = &mut secret.value.source {
+            *path = root.join(&*path);
+        }
+    }
+    secrets
 }
 
 fn resolve_roots(mut target: TargetTable, root: &Path) -> TargetTable {

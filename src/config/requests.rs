@@ -9,9 +9,11 @@ use super::feed::{read_feed, row_problem};
 use super::file_v1::{BodyDraft, RequestDraft, ScenarioDraft};
 use super::find::read_bounded;
 use super::problem::{Located, Place, Problem, Problems};
+use super::value::nearest;
 use crate::request::{
     Asked, BodyText, DEFAULT_SEED, Method, RequestPart, RequestText, RequestTextError, Requests, escaped,
 };
+use crate::secret::SecretPlan;
 
 /// A body is sent as often as there are requests, and is kept in memory.
 const MAX_BODY_BYTES: u64 = 1024 * 1024;
@@ -21,6 +23,7 @@ pub(super) fn resolve(
     draft: &ScenarioDraft,
     flags: &[(String, String)],
     root: &Path,
+    secrets: &[Located<SecretPlan>],
     problems: &mut Problems,
 ) -> Option<Requests> {
     let feed = match draft.feed.as_ref().map(|feed| read_feed(root, feed)).transpose() {
@@ -47,6 +50,7 @@ pub(super) fn resolve(
     if found.is_empty() {
         found.append(check_names(&requests, draft));
         found.append(check_feed(&requests, draft));
+        found.append(check_secrets(&requests, draft, secrets));
     }
     let is_whole = found.is_empty();
     problems.append(found);
@@ -114,6 +118,39 @@ fn check_names(requests: &Requests, draft: &ScenarioDraft) -> Problems {
                 format!("give this one a `name` of its own; the other is at line {line}"),
             ));
         }
+    }
+    problems
+}
+
+/// A secret that no request may hold, or not there, is known before anything is fetched.
+fn check_secrets(requests: &Requests, draft: &ScenarioDraft, secrets: &[Located<SecretPlan>]) -> Problems {
+    let mut problems = Problems::default();
+    for (index, name, header) in requests.secrets() {
+        let Some(request) = draft.requests.get(index) else { continue };
+        let written = request.headers.iter().find(|(known, _)| known == header);
+        let place = written.map_or(&request.place, |(_, value)| &value.place);
+        let plan = secrets.iter().find(|secret| secret.value.name == name);
+        let problem = match plan {
+            None => {
+                let names: Vec<&str> = secrets.iter().map(|secret| secret.value.name.as_str()).collect();
+                let help = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("did you mean {{secret.{near}}}?"),
+                    None if names.is_empty() => format!("declare it: [[secret]] with name = \"{name}\""),
+                    None => format!("the secrets are {}", names.join(", ")),
+                };
+                Problem::at(place, format!("there is no secret `{name}`"), help)
+            }
+            Some(plan) if plan.value.headers.iter().any(|known| known.eq_ignore_ascii_case(header)) => {
+                continue;
+            }
+            Some(plan) => {
+                let message =
+                    format!("secret `{name}` stands in header {header:?}, which its `headers` do not name");
+                let help = format!("add {header:?} to `headers` at line {}", plan.place.line);
+                Problem::at(place, message, help)
+            }
+        };
+        problems.push(problem);
     }
     problems
 }

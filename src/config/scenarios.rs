@@ -18,6 +18,7 @@ use super::{profiles, requests, scripts};
 use crate::baseline::format_v1::{MAX_RECORDS, MAX_ROUNDS};
 use crate::request::{Method, Request, Requests, ScriptPlan};
 use crate::scenario::{Gate, LoadProfile, Protocol, Quantile, Scenario, ScenarioName};
+use crate::secret::SecretPlan;
 use crate::verdict::FailOn;
 
 /// The scenario that stands in where none is configured.
@@ -40,8 +41,17 @@ pub(super) fn resolve(
     let mut problems = Problems::default();
     let flags = Flags::read(overrides, &mut problems);
     check_filter(&overrides.scenarios, &names(file), &mut problems);
-    let mut resolver =
-        Resolver { overrides, flags, root, limits, script: &file.script, gate: &file.gate, problems, notes };
+    let mut resolver = Resolver {
+        overrides,
+        flags,
+        root,
+        limits,
+        script: &file.script,
+        secrets: &file.secrets,
+        gate: &file.gate,
+        problems,
+        notes,
+    };
     let mut scenarios = match &file.scenarios {
         Some(drafts) => drafts.iter().filter_map(|draft| resolver.scenario(draft)).collect(),
         None => resolver.only_root(),
@@ -153,6 +163,7 @@ struct Resolver<'a> {
     root: &'a Path,
     limits: Limits,
     script: &'a ScriptDraft,
+    secrets: &'a [Located<SecretPlan>],
     gate: &'a GateDraft,
     problems: Problems,
     notes: &'a mut Vec<String>,
@@ -174,7 +185,8 @@ impl Resolver<'_> {
     }
 
     fn scenario(&mut self, draft: &ScenarioDraft) -> Option<Scenario> {
-        let requests = requests::resolve(draft, &self.flags.headers, self.root, &mut self.problems);
+        let requests =
+            requests::resolve(draft, &self.flags.headers, self.root, self.secrets, &mut self.problems);
         let name = &draft.name.as_ref()?.value;
         let requests = requests?;
         let script = self.script(draft.script.as_ref(), &requests);

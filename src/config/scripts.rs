@@ -31,7 +31,7 @@ pub(super) fn plan(
         }
         (None, None) => return Ok(None),
     };
-    if requests.only().is_none() {
+    if !requests.is_plain() {
         let message =
             format!("{name} makes the requests, but the scenario describes several, a check or a template");
         let help =
@@ -45,6 +45,9 @@ pub(super) fn plan(
     plan.seed = requests.seed() as u32;
     plan.arguments.clone_from(&overrides.script_arguments);
     plan.pipeline = draft.pipeline.unwrap_or(1);
+    if let Some(names) = &draft.sensitive_headers {
+        plan.sensitive_headers = names.iter().map(|name| name.value.to_ascii_lowercase()).collect();
+    }
     plan.environment = draft.env.iter().map(|name| (name.value.clone(), None)).collect();
     for path in &draft.data {
         let text = read_below(root, path, MAX_DATA_BYTES, "64 MiB")?;

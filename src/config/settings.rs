@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::base::Sections;
-use super::{ConfigSource, Limits, NoService, TargetTable};
+use super::{ConfigSource, Limits, Located, NoService, TargetTable};
 use crate::scenario::{Rate, Scenario};
+use crate::secret::SecretPlan;
 use crate::target::ServicePlan;
 
 /// What the user typed beside the command: it holds for every scenario and goes before the file.
@@ -93,6 +94,8 @@ pub struct Settings {
     pub local: Option<u16>,
     /// The most load that a target may receive.
     pub limits: Limits,
+    /// What must not be seen, where it comes from and where it may go.
+    pub secrets: Vec<Located<SecretPlan>>,
     /// What to run, in order; never empty.
     pub scenarios: Vec<Scenario>,
     /// Where measurements are remembered.

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::codec::Answer;
 use super::connection::Failure;
+use super::echo::EchoWatch;
 use super::hold::Hold;
 use super::http2::Place;
 use super::pacer::Window;
@@ -45,6 +46,8 @@ pub(crate) struct Orders {
     pub(crate) hold: Hold,
     /// How long one request may take.
     pub(crate) timeout: Duration,
+    /// What looks for secrets in answers, where secrets may be sent.
+    pub(crate) echo: Option<Arc<EchoWatch>>,
     /// Whether requests are due by a schedule.
     pub(crate) is_scheduled: bool,
     /// The connections that are open, and the most that were open at once.

@@ -14,6 +14,7 @@ use super::carrier::Carrier;
 use super::codec::Answer;
 use super::connection::{Deadline, Exchange, Failure};
 use super::crew::Crew;
+use super::echo::PREFIX_BYTES;
 use super::tally::Times;
 use super::witness::Witness;
 use crate::clock;
@@ -49,16 +50,11 @@ impl Line {
     pub(crate) fn new(crew: Rc<Crew>, number: usize) -> Self {
         let deadline = Deadline::new(crew.orders().timeout, clock::monotonic());
         let carrier = Carrier::new(&crew, number);
-        Self {
-            number,
-            crew,
-            carrier,
-            deadline,
-            wire: Rc::default(),
-            witness: Witness::default(),
-            failures: 0,
-            carried: 0,
-        }
+        let witness = match crew.orders().echo {
+            Some(_) => Witness::watched(PREFIX_BYTES),
+            None => Witness::default(),
+        };
+        Self { number, crew, carrier, deadline, wire: Rc::default(), witness, failures: 0, carried: 0 }
     }
 
     /// Returns whether the line has an open connection.
@@ -183,6 +179,9 @@ impl Line {
             // An answer that waited for this worker's turn was complete before.
             let arrived_at = result.ok().and_then(|_| carrier.arrived_at(times.sent_at));
             times.finished_at = arrived_at.unwrap_or(now);
+            if let (Ok(_), Some(echo)) = (result, &crew.orders().echo) {
+                echo.look(witness);
+            }
             let judgement = judge(crew, *number, chosen, result.ok(), witness);
             let traffic = carrier.take_traffic();
             let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);

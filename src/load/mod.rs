@@ -12,6 +12,7 @@ mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod echo;
 mod hold;
 mod http2;
 mod line;
@@ -39,6 +40,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::ceilings::Ceilings;
+pub use self::echo::EchoWatch;
 pub use self::stop::StopSignal;
 
 use self::breaker::{Counts, Watch};
@@ -69,6 +71,8 @@ pub struct DriveOptions {
     pub threads: NonZeroUsize,
     /// What all scenarios of the run together may send and receive.
     pub ceilings: Ceilings,
+    /// What looks for secrets in answers, where secrets may be sent.
+    pub echo: Option<Arc<EchoWatch>>,
 }
 
 /// What a run is doing.
@@ -181,6 +185,7 @@ pub fn drive(
         target: target.clone(),
         stop: stop.clone(),
         timeout,
+        echo: options.echo.clone(),
         hold: Hold::new(clock::monotonic()),
         reconnect_every: scenario.profile.reconnect_every,
         slow_from: scenario.gate.breaker.latency,

@@ -16,9 +16,16 @@ pub(crate) struct Witness {
     body: Vec<u8>,
     is_body_cut: bool,
     body_bytes: u64,
+    /// How much of every body is kept, whoever wants it; headers are then, too.
+    prefix_bytes: usize,
 }
 
 impl Witness {
+    /// Makes a witness that keeps the headers and the beginning of the body of every answer.
+    pub(crate) fn watched(prefix_bytes: usize) -> Self {
+        Self { prefix_bytes, ..Self::default() }
+    }
+
     /// Begins a new answer.
     pub(crate) fn begin(&mut self, interest: Interest) {
         self.interest = interest;
@@ -30,7 +37,7 @@ impl Witness {
 
     /// Takes the final head.
     pub(crate) fn head<'h>(&mut self, status: u16, fields: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
-        let keeps_all = self.interest >= Interest::Head;
+        let keeps_all = self.interest >= Interest::Head || self.prefix_bytes > 0;
         // These two may say when to come back.
         let may_say_when = matches!(status, 429 | 503);
         for (name, value) in fields {
@@ -52,8 +59,9 @@ impl Witness {
         if self.body_bytes > MAX_BODY_BYTES {
             return Err(Malformed::BodyTooLong);
         }
-        if self.interest == Interest::Body {
-            let room = MAX_SEEN_BODY_BYTES - self.body.len();
+        let most = if self.interest == Interest::Body { MAX_SEEN_BODY_BYTES } else { self.prefix_bytes };
+        if most > 0 {
+            let room = most - self.body.len();
             self.body.extend_from_slice(&piece[..piece.len().min(room)]);
             self.is_body_cut |= piece.len() > room;
         }
@@ -73,6 +81,11 @@ impl Witness {
                 tell(value);
             }
         }
+    }
+
+    /// Returns what is kept of the answer, to be changed before anybody sees it.
+    pub(crate) fn kept_mut(&mut self) -> (&mut Headers, &mut Vec<u8>) {
+        (&mut self.headers, &mut self.body)
     }
 
     /// Returns the body where somebody wanted it, and whether its end was cut off.

@@ -19,6 +19,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Passes what somebody else may have said through a filter.
+    pub(super) fn clean(&mut self, filter: &dyn Fn(&str) -> String) {
+        match self {
+            Self::Complete | Self::Interrupted => {}
+            Self::Unhealthy(why) | Self::Revoked(why) | Self::Exhausted(why) | Self::SourceFailed(why) => {
+                *why = filter(why);
+            }
+        }
+    }
+
     /// Returns why a run was cut short, as a fragment; `None` where it was not.
     #[must_use]
     pub fn reason(&self) -> Option<String> {

@@ -1,42 +1,60 @@
 //! Redaction stands between what is known and what is shown.
 //!
-//! A [`Redactor`] removes registered secrets from text, in every form in which they tend to leak. [`harmless`]
-//! and the `markdown_*` functions take text that a server or a file wrote and leave it readable but unable to act
-//! on a terminal, a CI log or a comment.
+//! A [`Redactor`] removes registered secrets from text, in every form in which they tend to leak, and what is a secret
+//! by the place it stands in, whoever it belongs to. [`harmless`] and the `markdown_*` functions take text that a
+//! server or a file wrote and leave it readable but unable to act on a terminal, a CI log or a comment.
 
+mod forms;
 mod outside;
+mod stream;
+mod structure;
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use aho_corasick::AhoCorasick;
 
+use self::forms::Forms;
 use crate::secret::Secret;
 
 pub use outside::{harmless, markdown_code, markdown_text};
+pub use stream::RedactedStream;
+pub use structure::is_sensitive_header;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
-
-/// Shorter derived forms would mask text that has nothing to do with the secret.
-const MIN_DERIVED_BYTES: usize = 6;
 
 /// How much of a long text is looked at at once.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// Removes secrets from text.
 ///
-/// It knows each secret as it is, each of its lines, and its percent-encoded, form-encoded, Base64 (at any offset in
-/// a longer text) and JSON-escaped forms.
+/// Copies share what is registered: a secret that becomes known late is known to every writer at once.
 #[derive(Clone)]
 pub struct Redactor {
-    forms: Vec<String>,
+    known: Arc<RwLock<Arc<Known>>>,
+}
+
+/// What a redactor looks for.
+#[derive(Default)]
+struct Known {
+    forms: Forms,
+    /// Forms that are spelt one way only.
+    exact: Option<AhoCorasick>,
+    /// Forms whose letters may be of either case.
+    folded: Option<AhoCorasick>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} forms", self.forms.len())
+    }
 }
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} forms)", self.forms.len())
+        write!(f, "Redactor({} forms)", self.known().forms.len())
     }
 }
 
@@ -48,166 +66,120 @@ impl Redactor {
         reason = "the redactor is meant to be the last owner of secrets"
     )]
     pub fn new(secrets: Vec<Secret>) -> Self {
-        let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms_of(secret.expose())).collect();
-        forms.sort_unstable();
-        forms.dedup();
-        Self { forms }
+        let redactor = Self { known: Arc::default() };
+        redactor.register(&secrets);
+        redactor
     }
 
-    /// Returns the text with every registered secret replaced by [`MASK`].
+    /// Registers more secrets, for every copy of this redactor.
+    pub fn register(&self, secrets: &[Secret]) {
+        if secrets.is_empty() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut forms = known.forms.clone();
+        for secret in secrets {
+            forms.add(secret.expose());
+        }
+        *known = Arc::new(Known::of(forms));
+    }
+
+    /// Returns the text with every secret replaced by [`MASK`].
     ///
     /// Matches that overlap or touch are masked as one, so that no end of a secret stays behind.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let mut shown = String::with_capacity(text.len());
-        let mut end = 0;
-        // A form of whole characters is found at whole characters only.
-        for range in self.found_in(text.as_bytes()) {
-            shown.push_str(&text[end..range.start]);
-            shown.push_str(MASK);
-            end = range.end;
-        }
-        shown.push_str(&text[end..]);
-        shown
+        masked(text, self.known().found_in(text.as_bytes()))
     }
 
-    /// Copies bytes of any length, every registered secret replaced by [`MASK`]; returns whether there was one.
+    /// Returns the text with every registered secret replaced by [`MASK`], and nothing else.
+    ///
+    /// For what a renderer made of texts that were redacted before: to it `cookie: passed` may be a scenario.
+    #[must_use]
+    pub fn redact_registered(&self, text: &str) -> String {
+        masked(text, merged(self.known().registered_in(text.as_bytes())))
+    }
+
+    /// Returns where registered secrets are in bytes, in order; those that overlap or touch are one.
+    #[must_use]
+    pub fn registered_in(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        merged(self.known().registered_in(bytes))
+    }
+
+    /// Copies bytes of any length, every secret replaced by [`MASK`]; returns whether there was one.
     ///
     /// # Errors
     /// Reading or writing fails.
     pub fn copy(&self, from: &mut impl Read, to: &mut impl Write) -> io::Result<bool> {
-        let longest = self.forms.iter().map(String::len).max().unwrap_or(0);
-        let mut pending = Vec::new();
-        let mut is_masked = false;
+        let mut stream = RedactedStream::new(self);
+        let mut piece = Vec::new();
         loop {
-            let is_end = from.by_ref().take(PIECE_BYTES).read_to_end(&mut pending)? == 0;
-            let found = self.found_in(&pending);
-            // A secret may end in the next piece: what could be its beginning waits for it.
-            let safe = if is_end { pending.len() } else { pending.len().saturating_sub(longest) };
-            let cut = found
-                .iter()
-                .find(|range| !is_end && range.start < safe && safe <= range.end)
-                .map_or(safe, |range| range.start);
-            let mut end = 0;
-            for range in found.into_iter().filter(|range| range.end <= cut) {
-                to.write_all(&pending[end..range.start])?;
-                to.write_all(MASK.as_bytes())?;
-                end = range.end;
-                is_masked = true;
+            piece.clear();
+            if from.by_ref().take(PIECE_BYTES).read_to_end(&mut piece)? == 0 {
+                stream.finish(to)?;
+                return Ok(stream.has_masked());
             }
-            to.write_all(&pending[end..cut])?;
-            if is_end {
-                return Ok(is_masked);
-            }
-            pending.drain(..cut);
+            stream.push(&piece, to)?;
         }
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Known {
+    fn of(forms: Forms) -> Self {
+        const FEW: &str = "an automaton takes more forms than fit into memory";
+        let exact = AhoCorasick::new(forms.exact()).expect(FEW);
+        let folded = AhoCorasick::builder().ascii_case_insensitive(true).build(forms.folded()).expect(FEW);
+        Self { forms, exact: Some(exact), folded: Some(folded) }
     }
 
     /// Returns where secrets are, in order; those that overlap or touch are one.
     fn found_in(&self, bytes: &[u8]) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> =
-            self.forms.iter().flat_map(|form| all_matches(bytes, form.as_bytes())).collect();
-        found.sort_unstable_by_key(|range| range.start);
-        let mut merged: Vec<Range<usize>> = Vec::new();
-        for range in found {
-            match merged.last_mut() {
-                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                _ => merged.push(range),
-            }
-        }
-        merged
+        let mut found = self.registered_in(bytes);
+        found.extend(structure::values_in(bytes));
+        merged(found)
+    }
+
+    fn registered_in(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        // Every match counts, not only the leftmost longest: one secret may begin inside another.
+        let searches = [&self.exact, &self.folded].into_iter().flatten();
+        searches.flat_map(|search| search.find_overlapping_iter(bytes).map(|found| found.range())).collect()
     }
 }
 
-fn all_matches<'a>(bytes: &'a [u8], form: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let first = *form.first()?;
-        loop {
-            let start = from + bytes.get(from..)?.iter().position(|byte| *byte == first)?;
-            // Only one byte further: a secret such as `abab` may overlap itself.
-            from = start + 1;
-            if bytes[start..].starts_with(form) {
-                return Some(start..start + form.len());
-            }
-        }
-    })
-}
-
-fn forms_of(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned()];
-    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= MIN_DERIVED_BYTES);
-    forms.extend(lines.map(str::to_owned));
-    let mut derived = Vec::new();
-    for plain in &forms {
-        derived.extend(percent_forms(plain));
-        derived.extend(base64_forms(plain));
-        derived.extend(json_forms(plain));
+/// A form of whole characters is found at whole characters only, and so is every mark around a place.
+fn masked(text: &str, found: Vec<Range<usize>>) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut end = 0;
+    for range in found {
+        shown.push_str(&text[end..range.start]);
+        shown.push_str(MASK);
+        end = range.end;
     }
-    forms.extend(derived.into_iter().filter(|form| form.len() >= MIN_DERIVED_BYTES));
-    forms.retain(|form| !form.is_empty());
-    forms
+    shown.push_str(&text[end..]);
+    shown
 }
 
-fn percent_forms(plain: &str) -> Vec<String> {
-    let encode = |is_kept: fn(u8) -> bool, lower_case: bool, space: &str| -> String {
-        plain
-            .bytes()
-            .map(|byte| match byte {
-                b' ' => space.to_owned(),
-                _ if is_kept(byte) => char::from(byte).to_string(),
-                _ if lower_case => format!("%{byte:02x}"),
-                _ => format!("%{byte:02X}"),
-            })
-            .collect()
-    };
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let component = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!*'()".contains(&byte);
-    let path = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
-    let mut forms = Vec::new();
-    for is_kept in [unreserved as fn(u8) -> bool, component, path] {
-        for lower_case in [false, true] {
-            forms.push(encode(is_kept, lower_case, "%20"));
-            forms.push(encode(is_kept, lower_case, "+"));
+fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    found.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
         }
     }
-    forms
-}
-
-/// Returns the Base64 of the secret at the three offsets it can have in a longer text.
-///
-/// The first and the last digits also depend on the neighbours, so only those that are the secret's alone count.
-fn base64_forms(plain: &str) -> Vec<String> {
-    let mut forms = Vec::new();
-    for offset in 0..3 {
-        let mut bytes = vec![0_u8; offset];
-        bytes.extend_from_slice(plain.as_bytes());
-        let first_own_digit = (offset * 8).div_ceil(6);
-        let own_digits = first_own_digit..bytes.len() * 8 / 6;
-        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
-            forms.extend(encoded.get(own_digits.clone()).map(str::to_owned));
-        }
-    }
-    forms
-}
-
-fn json_forms(plain: &str) -> Vec<String> {
-    let quoted = serde_json::Value::from(plain).to_string();
-    let escaped = quoted[1..quoted.len() - 1].to_owned();
-    let ascii: String = escaped
-        .chars()
-        .map(|c| {
-            let mut units = [0; 2];
-            let escape = |unit: &u16| format!("\\u{unit:04x}");
-            if c.is_ascii() { c.to_string() } else { c.encode_utf16(&mut units).iter().map(escape).collect() }
-        })
-        .collect();
-    let slashed = escaped.replace('/', "\\/");
-    vec![escaped, ascii, slashed]
+    merged
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn redactor(secret: &str) -> Redactor {
@@ -294,6 +266,95 @@ mod tests {
     fn an_empty_secret_masks_nothing() {
         assert_eq!(redactor("").redact("text"), "text");
         assert_eq!(Redactor::new(Vec::new()).redact("\u{e9}t\u{e9}"), "\u{e9}t\u{e9}");
+    }
+
+    type Encoder = fn(&str) -> String;
+
+    fn spelt(text: &str, spell: impl Fn(u8) -> String) -> String {
+        text.bytes().map(spell).collect()
+    }
+
+    /// Encoders that write a text piece by piece: what they make of a part is part of what they make of the whole.
+    const ENCODERS: [(&str, Encoder); 19] = [
+        ("as it is", |text| text.to_owned()),
+        ("capitals", |text| text.to_ascii_uppercase()),
+        ("percent", |text| {
+            spelt(text, |b| if b.is_ascii_alphanumeric() { (b as char).into() } else { format!("%{b:02X}") })
+        }),
+        ("percent in small letters", |text| {
+            spelt(text, |b| {
+                if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                    (b as char).into()
+                } else {
+                    format!("%{b:02x}")
+                }
+            })
+        }),
+        ("percent everywhere", |text| spelt(text, |b| format!("%{b:02x}"))),
+        ("form", |text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect()),
+        ("JSON", |text| {
+            let quoted = serde_json::to_string(text).unwrap();
+            quoted[1..quoted.len() - 1].to_owned()
+        }),
+        ("JSON in JSON", |text| {
+            let once = serde_json::to_string(text).unwrap();
+            let twice = serde_json::to_string(&once[1..once.len() - 1]).unwrap();
+            twice[1..twice.len() - 1].to_owned()
+        }),
+        ("JSON units", |text| text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect()),
+        ("HTML", |text| maud::html! { (text) }.into_string()),
+        ("HTML numbers", |text| text.chars().map(|c| format!("&#{};", c as u32)).collect()),
+        ("HTML hexadecimal", |text| text.chars().map(|c| format!("&#x{:X};", c as u32)).collect()),
+        ("Rust", |text| text.escape_debug().to_string()),
+        ("Rust in ASCII", |text| text.escape_default().to_string()),
+        ("shell", |text| text.replace('\'', "'\\''")),
+        ("Lua", |text| text.replace('\\', "\\\\").replace('"', "\\\"")),
+        ("hexadecimal", |text| spelt(text, |b| format!("{b:02x}"))),
+        ("hexadecimal in capitals", |text| spelt(text, |b| format!("{b:02X}"))),
+        ("bytes", |text| spelt(text, |b| format!("\\x{b:02x}"))),
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+
+        #[test]
+        fn no_encoder_carries_a_secret_past_the_redactor(
+            secret in "[!-~\u{e4}\u{20ac}]{8,40}", before in "[a-z0-9 ]{0,7}", after in "[a-z0-9 ]{0,7}",
+        ) {
+            let redactor = redactor(&secret);
+            let whole = format!("{before}{secret}{after}");
+            for (name, encode) in ENCODERS {
+                let shown = redactor.redact(&encode(&whole));
+                proptest::prop_assert!(!shown.contains(&encode(&secret)), "{name}: {shown}");
+            }
+            let reversed: String = whole.chars().rev().collect();
+            let secret_reversed: String = secret.chars().rev().collect();
+            proptest::prop_assert!(!redactor.redact(&reversed).contains(&secret_reversed));
+            for engine in [base64::engine::general_purpose::STANDARD, base64::engine::general_purpose::URL_SAFE] {
+                let shown = redactor.redact(&engine.encode(&whole));
+                // The digits that are the secret's alone.
+                let own = (before.len() * 8).div_ceil(6)..(before.len() + secret.len()) * 8 / 6;
+                proptest::prop_assert!(!shown.contains(&engine.encode(&whole)[own]), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_renderer_made_keeps_its_own_words() {
+        let redactor = redactor("correct-horse");
+
+        assert_eq!(redactor.redact_registered("cookie: passed correct-horse"), "cookie: passed ***");
+        assert_eq!(redactor.redact("cookie: passed"), "cookie: ***");
+    }
+
+    #[test]
+    fn what_is_registered_late_is_known_to_every_copy() {
+        let redactor = Redactor::new(Vec::new());
+        let copy = redactor.clone();
+
+        redactor.register(&[Secret::new("correct-horse".into())]);
+
+        assert_eq!(copy.redact("a CORRECT-horse b"), "a *** b");
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(crate) fn scenario(name: &str, verdict: Verdict) -> ScenarioReport {
             }),
         },
         base_latency: has_base.then(|| latencies(3_061.0, 3_000)),
+        echoes: Vec::new(),
     }
 }
 

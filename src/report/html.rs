@@ -77,6 +77,9 @@ fn scenario_section(scenario: &ScenarioReport, index: usize) -> Markup {
             @if !comparison.reasons.is_empty() {
                 ul { @for reason in &comparison.reasons { li { (outside(reason)) } } }
             }
+            @for finding in wording::findings(scenario) {
+                p.warning { strong { "Security: " } (outside(&finding)) }
+            }
             @if let Some(figure) = html_picture::figure(&merged.latency, scenario.base_latency.as_ref(), index) {
                 (figure)
             }

@@ -12,6 +12,7 @@ use crate::compare::{BaselineUse, MetricComparison, Mode};
 use crate::measurement::{EndpointMeasurement, OutcomeClass, Outcomes, quantile_us};
 use crate::report::{Report, ReportedTarget, ScenarioReport, wording};
 use crate::scenario::Quantile;
+use crate::secret::SecretEcho;
 use crate::verdict::Verdict;
 
 /// The version of the document that this file writes.
@@ -75,6 +76,17 @@ struct Scenario<'a> {
     ended: Option<String>,
     endpoints: Vec<Endpoint<'a>>,
     class_latency: BTreeMap<&'static str, Times>,
+    findings: Vec<Finding<'a>>,
+}
+
+/// Something that a reader should look at and that decides nothing.
+#[derive(Serialize)]
+struct Finding<'a> {
+    kind: &'static str,
+    /// The name of the secret, never its value.
+    name: &'a str,
+    place: &'a str,
+    answers: u64,
 }
 
 #[derive(Serialize)]
@@ -210,7 +222,14 @@ impl<'a> From<&'a ScenarioReport> for Scenario<'a> {
             class_latency: (measurement.class_latency.iter())
                 .map(|(class, latency)| (class.as_str(), Times::from(latency)))
                 .collect(),
+            findings: scenario.echoes.iter().map(Finding::from).collect(),
         }
+    }
+}
+
+impl<'a> From<&'a SecretEcho> for Finding<'a> {
+    fn from(echo: &'a SecretEcho) -> Self {
+        Self { kind: "secret-echo", name: &echo.secret, place: &echo.place, answers: echo.answers }
     }
 }
 

@@ -103,6 +103,10 @@ fn scenario_section(page: &mut String, scenario: &ScenarioReport, scenarios: usi
         blank(page);
     }
     let is_fine = matches!(comparison.verdict, Verdict::Passed | Verdict::Improved);
+    for finding in wording::findings(scenario) {
+        line(page, &format!("> **Security:** {}", text(&finding)));
+        blank(page);
+    }
     if detail == Detail::TablesOfFailures && is_fine {
         return;
     }

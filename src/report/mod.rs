@@ -18,6 +18,7 @@ use hdrhistogram::Histogram;
 
 use crate::compare::Comparison;
 use crate::measurement::Measurement;
+use crate::secret::SecretEcho;
 use crate::target::{Origin, Source};
 use crate::verdict::{Exit, Verdict};
 
@@ -45,6 +46,8 @@ pub struct ScenarioReport {
     pub comparison: Comparison,
     /// The latencies of the comparable baseline runs merged, for the picture.
     pub base_latency: Option<Histogram<u64>>,
+    /// The secrets that the server sent back; they are told and decide nothing.
+    pub echoes: Vec<SecretEcho>,
 }
 
 /// Everything that a run can tell.
@@ -70,4 +73,25 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Where people find more: the CI run's address.
     pub run_url: Option<String>,
+}
+
+impl Report {
+    /// Passes every text that came from outside through a filter.
+    ///
+    /// Renderers escape texts, which changes how a secret in them is spelt: it is taken out before.
+    pub fn clean(&mut self, filter: &dyn Fn(&str) -> String) {
+        let texts = self.warnings.iter_mut().chain(&mut self.target.derivation);
+        texts.chain(&mut self.commit).chain(&mut self.run_url).for_each(|text| *text = filter(text));
+        self.environment = filter(&self.environment);
+        for scenario in &mut self.scenarios {
+            scenario.measurement.clean(filter);
+            scenario.request_line = filter(&scenario.request_line);
+            scenario.profile_line = filter(&scenario.profile_line);
+            scenario.echoes.iter_mut().for_each(|echo| echo.place = filter(&echo.place));
+            let comparison = &mut scenario.comparison;
+            let notes = comparison.metrics.iter_mut().filter_map(|metric| metric.note.as_mut());
+            let left_out = comparison.baseline.iter_mut().flat_map(|baseline| &mut baseline.left_out);
+            comparison.reasons.iter_mut().chain(notes).chain(left_out).for_each(|text| *text = filter(text));
+        }
+    }
 }

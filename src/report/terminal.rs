@@ -129,6 +129,9 @@ fn scenario_block(page: &mut Page, scenario: &ScenarioReport) {
     for left_out in comparison.baseline.iter().flat_map(|baseline| &baseline.left_out) {
         page.line(DIM, &format!("  {}", wording::outside(left_out)));
     }
+    for finding in wording::findings(scenario) {
+        page.line(WARN, &format!("  security: {finding}"));
+    }
     if scenario.measurement.is_partial() {
         page.line(WARN, "  cut short: this is what was measured until then");
     }

@@ -8,6 +8,7 @@ use crate::compare::{Comparison, MetricComparison, Mode};
 use crate::measurement::{Measurement, OutcomeClass, Outcomes, Round, quantile_us};
 use crate::report::{Report, ScenarioReport, figures};
 use crate::scenario::Quantile;
+use crate::secret::SecretEcho;
 use crate::verdict::{Exit, Verdict};
 
 /// The longest outside text that a report repeats; a hostile or broken source could send megabytes.
@@ -134,6 +135,20 @@ pub(crate) fn judged_by(comparison: &Comparison) -> String {
         (Mode::Budget, _) => "judged by absolute limits only".to_owned(),
         (Mode::Record, _) => "recorded, not judged".to_owned(),
     }
+}
+
+/// Returns what a reader should look at although it decides nothing.
+pub(crate) fn findings(scenario: &ScenarioReport) -> Vec<String> {
+    let told = |echo: &SecretEcho| {
+        let answers = usize::try_from(echo.answers).unwrap_or(usize::MAX);
+        format!(
+            "the server sends secret {} back: it stood in {} of {}, and likely stands in the server's logs",
+            echo.secret,
+            outside(&echo.place),
+            figures::plural(answers, "answer")
+        )
+    };
+    scenario.echoes.iter().map(told).collect()
 }
 
 /// Returns a metric's verdict as a word, or that it takes no part.

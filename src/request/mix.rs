@@ -16,6 +16,8 @@ use super::source::{
 use super::template::Filled;
 use super::template_error::{Refusal, RowError};
 use super::wire::Wire;
+use super::{Placeholders, SecretFault};
+use crate::secret::Secret;
 
 /// Makes the sources of a scenario's requests.
 #[derive(Debug, Clone)]
@@ -23,6 +25,7 @@ pub struct Mix {
     requests: Arc<Requests>,
     authority: String,
     run: u64,
+    placeholders: Placeholders,
 }
 
 impl Mix {
@@ -31,24 +34,61 @@ impl Mix {
     /// `run` should differ from run to run: what must be new in each, such as a UUID, is drawn from it.
     #[must_use]
     pub fn new(requests: &Requests, authority: &str, run: u64) -> Self {
-        Self { requests: Arc::new(requests.clone()), authority: authority.to_owned(), run }
+        let placeholders = Placeholders::default();
+        Self { requests: Arc::new(requests.clone()), authority: authority.to_owned(), run, placeholders }
+    }
+
+    /// Lets the requests hold secrets.
+    #[must_use]
+    pub fn with_secrets(self, placeholders: Placeholders) -> Self {
+        Self { placeholders, ..self }
     }
 }
 
 impl RequestSources for Mix {
     fn for_worker(&self, seat: Seat) -> Result<Box<dyn RequestSource>, SourceFailure> {
         let entries = self.requests.entries();
-        let ready = entries.iter().map(|entry| Ready::new(entry, &self.authority)).collect();
-        let has_templates = entries.iter().any(Entry::is_template);
+        let mut draws = Draws::new(self.requests.seed(), self.run, seat);
+        let ready =
+            entries.iter().map(|entry| self.ready(entry, &mut draws)).collect::<Result<Vec<_>, _>>()?;
+        let has_templates = ready.iter().any(|ready| !ready.is_constant);
         Ok(Box::new(MixSource {
             rota: Rota::new(entries.iter().map(|entry| entry.weight().get()), seat.worker),
             walk: self.requests.feed().map(|feed| Walk::new(feed, seat)),
-            draws: Draws::new(self.requests.seed(), self.run, seat),
+            draws,
             requests: Arc::clone(&self.requests),
             authority: self.authority.clone(),
             ready,
             has_templates,
         }))
+    }
+}
+
+impl Mix {
+    /// Builds what can be built before the load: a request that never changes is written once, its secrets included.
+    fn ready(&self, entry: &Entry, draws: &mut Draws) -> Result<Ready, SourceFailure> {
+        let sealed = |fault: SecretFault| SourceFailure {
+            what: format!("request `{}` cannot be sent: {fault}", entry.name()),
+            help: fault.help().to_owned(),
+        };
+        let mut ready = Ready::default();
+        match &entry.request {
+            Prepared::Static(request) => ready.wire = Rc::new(Wire::of(request, &self.authority)),
+            Prepared::Template(template) => {
+                ready.secrets = template.unsealed(&self.placeholders).map_err(sealed)?;
+                ready.is_constant = template.is_constant();
+                if ready.is_constant {
+                    let mut wire = Wire::default();
+                    let mut filled = Filled::default();
+                    template
+                        .fill(None, draws, &ready.secrets, &mut filled)
+                        .map_err(|refusal| failure(&self.requests, entry, None, refusal))?;
+                    template.write(&filled, &mut wire, &self.authority);
+                    ready.wire = Rc::new(wire);
+                }
+            }
+        }
+        Ok(ready)
     }
 }
 
@@ -66,17 +106,17 @@ struct MixSource {
 struct Ready {
     /// What is sent where nothing changes.
     wire: Rc<Wire>,
+    /// Whether nothing does.
+    is_constant: bool,
     /// What is filled where something does.
     filled: Filled,
+    /// The values of its secrets.
+    secrets: Vec<Secret>,
 }
 
-impl Ready {
-    fn new(entry: &Entry, authority: &str) -> Self {
-        let wire = match &entry.request {
-            Prepared::Static(request) => Wire::of(request, authority),
-            Prepared::Template(_) => Wire::default(),
-        };
-        Self { wire: Rc::new(wire), filled: Filled::default() }
+impl Default for Ready {
+    fn default() -> Self {
+        Self { wire: Rc::default(), is_constant: true, filled: Filled::default(), secrets: Vec::new() }
     }
 }
 
@@ -88,13 +128,8 @@ impl RequestSource for MixSource {
         };
         match &entry.request {
             // Beside templates a line keeps its own memory: to share would cost it with every change of request.
-            Prepared::Static(_) if self.has_templates => Rc::make_mut(wire).copy_from(&ready.wire),
-            Prepared::Static(_) => {
-                if !Rc::ptr_eq(&ready.wire, wire) {
-                    *wire = Rc::clone(&ready.wire);
-                }
-            }
-            Prepared::Template(template) => {
+            _ if ready.is_constant && self.has_templates => Rc::make_mut(wire).copy_from(&ready.wire),
+            Prepared::Template(template) if !ready.is_constant => {
                 let mut row = None;
                 if let Some((feed, walk)) = self.requests.feed().zip(self.walk.as_mut())
                     && template.uses_feed
@@ -105,11 +140,16 @@ impl RequestSource for MixSource {
                     row = Some((feed, next));
                 }
                 template
-                    .fill(row, &mut self.draws, &mut ready.filled)
+                    .fill(row, &mut self.draws, &ready.secrets, &mut ready.filled)
                     .map_err(|refusal| failure(&self.requests, entry, row.map(|(_, row)| row), refusal))?;
                 let wire = Rc::make_mut(wire);
                 wire.clear();
                 template.write(&ready.filled, wire, &self.authority);
+            }
+            Prepared::Static(_) | Prepared::Template(_) => {
+                if !Rc::ptr_eq(&ready.wire, wire) {
+                    *wire = Rc::clone(&ready.wire);
+                }
             }
         }
         let number = u16::try_from(index).unwrap_or(u16::MAX);
@@ -184,6 +224,9 @@ impl Rota {
         richest
     }
 }
+
+#[cfg(test)]
+mod secret_tests;
 
 #[cfg(test)]
 mod tests;

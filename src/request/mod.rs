@@ -15,29 +15,35 @@ mod mix;
 mod piece;
 mod placeholder;
 mod raw;
+mod raw_error;
 mod request_text;
 mod requests;
 mod script_plan;
 mod source;
 mod template;
 mod template_error;
+mod token;
 mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use fixed::Fixed;
 pub use mix::Mix;
-pub use piece::escaped;
-pub use placeholder::{DeclaredSecret, Placeholders};
-pub use raw::{MAX_RAW_BODY_BYTES, RawError, RawRules, Shape, is_header_name};
+pub use piece::{escaped, is_secret_name};
+pub use placeholder::{DeclaredSecret, Placeholders, Sealed, SecretFault};
+pub use raw::{MAX_RAW_BODY_BYTES, RawRules, Shape, is_header_name};
+pub use raw_error::RawError;
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};
-pub use script_plan::{MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, ScriptParam, ScriptPlan};
+pub use script_plan::{
+    MAX_PIPELINE, MAX_SCRIPT_BYTES, ParamKind, SENSITIVE_HEADERS, ScriptParam, ScriptPlan,
+};
 pub use source::{
     Answered, Chosen, Endpoint, Headers, Interest, Judgement, MAX_SEEN_BODY_BYTES, RequestSource,
     RequestSources, Seat, SourceFailure,
 };
 pub use template_error::{RequestPart, RequestTextError, RowError, TemplateError};
+pub use token::{MAX_TOKENS, Tokens};
 pub use wire::{Wire, WirePart};
 
 use serde::{Deserialize, Serialize};
@@ -248,6 +254,16 @@ fn name_fault(name: &str) -> Option<&'static str> {
         return Some("the load generator writes this header itself");
     }
     ROUTING_HEADERS.contains(&lower.as_str()).then_some("it could route the request to another host")
+}
+
+/// Headers that every proxy and every service writes into its log.
+const LOGGED_HEADERS: [&str; 5] = ["user-agent", "referer", "origin", "from", "via"];
+
+/// Says why a header may not carry a secret.
+#[must_use]
+pub fn secret_header_fault(name: &str) -> Option<&'static str> {
+    let is_logged = LOGGED_HEADERS.contains(&canonical_name(name).as_str());
+    name_fault(name).or_else(|| is_logged.then_some("it lands in the logs of whatever it passes"))
 }
 
 /// Says why a header's value may not be sent.

@@ -1,5 +1,5 @@
 //! The pieces of a text with placeholders: `{name:type}` makes a value, `{name}` repeats it, `{feed.column}` takes one
-//! from the feed.
+//! from the feed, `{secret.NAME}` stands for a secret.
 //!
 //! A brace that is not followed by a letter is text, as in JSON; `{{` writes one brace wherever it is meant as text.
 
@@ -8,6 +8,9 @@ use super::template_error::TemplateError;
 
 /// The word before the dot of a value from the feed; no value of a request may have this name.
 const FEED: &str = "feed";
+
+/// The word before the dot of a secret; no value of a request may have this name either.
+const SECRET: &str = "secret";
 
 /// A longer name is a mistake.
 const MAX_NAME_CHARS: usize = 32;
@@ -23,6 +26,8 @@ pub(super) enum Piece {
     Repeated(String),
     /// A value of the feed's row.
     Column { name: String, is_number: bool },
+    /// The value of a declared secret.
+    Secret(String),
 }
 
 impl Piece {
@@ -32,6 +37,7 @@ impl Piece {
             Self::Literal(text) => text.clone(),
             Self::Made { name, .. } | Self::Repeated(name) => format!("{{{name}}}"),
             Self::Column { name, .. } => format!("{{{FEED}.{name}}}"),
+            Self::Secret(name) => format!("{{{SECRET}.{name}}}"),
         }
     }
 }
@@ -87,6 +93,16 @@ fn read(inner: &str) -> Result<Piece, TemplateError> {
         };
         return Ok(Piece::Column { name: column.trim().to_owned(), is_number });
     }
+    if let Some(secret) = name.strip_prefix(SECRET).and_then(|rest| rest.strip_prefix('.')) {
+        return if is_secret_name(secret) && kind.is_none() {
+            Ok(Piece::Secret(secret.to_owned()))
+        } else {
+            Err(malformed())
+        };
+    }
+    if name == SECRET {
+        return Err(TemplateError::SecretSpelling(shortened(kind.unwrap_or("NAME"))));
+    }
     let is_name = name.len() <= MAX_NAME_CHARS
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
     if !is_name || name.is_empty() || name == FEED {
@@ -100,6 +116,14 @@ fn read(inner: &str) -> Result<Piece, TemplateError> {
             Ok(Piece::Made { name: name.to_owned(), generator })
         }
     }
+}
+
+/// Returns whether a text can be the name of a secret: letters, digits, `_` and `-`, at most 64 of them.
+#[must_use]
+pub fn is_secret_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn shortened(text: &str) -> String {
@@ -129,6 +153,7 @@ mod tests {
             Piece::Column { name: "age".into(), is_number: true },
         ];
         assert_eq!(pieces, expected);
+        assert_eq!(split("Bearer {secret.API_TOKEN}").unwrap()[1], Piece::Secret("API_TOKEN".into()));
     }
 
     #[test]
@@ -155,6 +180,11 @@ mod tests {
             "{id:}",
             "{id:integer}",
             "{feed}",
+            "{secret}",
+            "{secret.}",
+            "{secret:TOKEN}",
+            "{secret.a b}",
+            "{secret.a:uuid}",
             "{feed:uuid}",
             "{feed.a:integer(1..2)}",
             "{a b}",

@@ -1,12 +1,16 @@
 //! Raw requests are texts that a script made. They are read strictly, and written again by the one serialiser.
 //!
 //! Nothing of the text reaches the wire unread: on any doubt about where a request ends, where it goes or how it is
-//! framed, it is refused whole.
+//! framed, it is refused whole. Here, too, placeholders of secrets become their values: while the request is written.
 
 use memchr::{memchr, memmem};
 
-use super::wire::Wire;
-use super::{HOST_OWNED_HEADERS, MAX_FIELD_BYTES, Method, Placeholders, ROUTING_HEADERS, is_routing_cookie};
+use super::raw_error::RawError;
+use super::wire::{Unfinished, Wire};
+use super::{
+    HOST_OWNED_HEADERS, MAX_FIELD_BYTES, Method, Placeholders, ROUTING_HEADERS, SecretFault, Tokens,
+    is_routing_cookie,
+};
 
 /// More header lines than any service needs.
 const MAX_HEADERS: usize = 100;
@@ -38,62 +42,11 @@ pub struct Shape {
     pub body_bytes: usize,
 }
 
-/// Why a raw request is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RawError {
-    /// It is empty or ends too early.
-    #[error("the request is incomplete ({0})")]
-    Incomplete(&'static str),
-    /// The first line is not `METHOD /path HTTP/1.1`.
-    #[error("the request line is not allowed ({0})")]
-    RequestLine(&'static str),
-    /// A header line breaks the grammar or would change where the request goes or how it is framed.
-    #[error("header {0:?} is not allowed ({1})")]
-    Header(String, &'static str),
-    /// The body is too long, or looks like another request.
-    #[error("the body is not allowed ({0})")]
-    Body(&'static str),
-    /// More requests than declared.
-    #[error("there is more than {} in one text", in_words(*.0))]
-    TooMany(usize),
-    /// `wrk.format` got a part with a line break in it.
-    #[error("a part of the request holds a line break or a control character")]
-    LineBreak,
-    /// A secret stands where it must not.
-    #[error("a secret stands {0}, where it was not declared")]
-    Secret(&'static str),
-}
-
-/// Returns a number of requests in words.
-fn in_words(requests: usize) -> String {
-    if requests == 1 { "one request".to_owned() } else { format!("{requests} requests") }
-}
-
-impl RawError {
-    /// Returns what to do about it, in one line.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::Incomplete(_) => "return what wrk.format gives, which is always complete",
-            Self::RequestLine(_) => {
-                "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS and a path such as \"/a?b=c\"; wrk.urlencode \
-                 and wrk.path encode the rest, and the host is derived"
-            }
-            Self::Header(..) => {
-                "remove the header: where a request goes and how it is framed is not a script's to say"
-            }
-            Self::Body(_) => "send a smaller body of your own service's data",
-            Self::TooMany(_) => "declare `pipeline` in [script] for requests that belong together",
-            Self::LineBreak => "make values safe with wrk.headervalue, wrk.urlencode or wrk.path",
-            Self::Secret(_) => "put wrk.secret only into a header that its [[secret]] names",
-        }
-    }
-}
-
 impl Wire {
     /// Reads the requests of a raw text and adds them behind those that are there; returns how many they are.
     ///
-    /// `shape` is what the one request must look like, where its maker knows it.
+    /// `shape` is what the one request must look like, where its maker knows it; `tokens` are those that its maker got
+    /// from answers.
     ///
     /// # Errors
     /// The first doubt; the wire is then as it was before that request.
@@ -101,12 +54,14 @@ impl Wire {
         &mut self,
         raw: &[u8],
         rules: &RawRules,
+        tokens: &Tokens,
         shape: Option<Shape>,
     ) -> Result<usize, RawError> {
         if raw.is_empty() {
             return Err(RawError::Incomplete("it is empty"));
         }
-        let has_placeholders = rules.placeholders.touch(raw);
+        let may_hold_secrets = !rules.placeholders.is_empty() || !tokens.is_empty();
+        let tokens = (may_hold_secrets && rules.placeholders.touch(raw)).then_some(tokens);
         let mut rest = raw;
         let mut count = 0;
         while !rest.is_empty() {
@@ -116,24 +71,25 @@ impl Wire {
                     None => RawError::TooMany(rules.most),
                 });
             }
-            rest = self.push_first(rest, rules, shape, has_placeholders)?;
+            rest = self.push_first(rest, rules, shape, tokens)?;
             count += 1;
         }
         Ok(count)
     }
 
-    /// Reads one request from the beginning of a text and returns what follows.
+    /// Reads one request from the beginning of a text and returns what follows; without `tokens` there is no
+    /// placeholder in it.
     fn push_first<'r>(
         &mut self,
         raw: &'r [u8],
         rules: &RawRules,
         shape: Option<Shape>,
-        has_placeholders: bool,
+        tokens: Option<&Tokens>,
     ) -> Result<&'r [u8], RawError> {
         let (line, mut rest) = next_line(raw).ok_or(RawError::Incomplete("its first line has no end"))?;
         let (method, path) = read_request_line(line)?;
-        if has_placeholders && rules.placeholders.touch(line) {
-            return Err(RawError::Secret("in the request line"));
+        if tokens.is_some() && rules.placeholders.touch(line) {
+            return Err(SecretFault::Place("in the request line").into());
         }
         let mut begun = self.begin(method, path, rules.authority.as_bytes());
         let mut framing = Framing::default();
@@ -148,14 +104,24 @@ impl Wire {
             if line.is_empty() {
                 break framing.check(shape);
             }
-            match read_header(line, rules, &mut framing, has_placeholders) {
-                Ok(Some((name, value))) => self.header(&mut begun, name, value),
-                Ok(None) => {}
-                Err(error) => break Err(error),
+            let tokens = tokens.filter(|_| rules.placeholders.touch(line));
+            let written = match (read_header(line, rules, &mut framing, tokens.is_some()), tokens) {
+                (Ok(Some((name, value))), Some(tokens)) => {
+                    self.push_with_secrets(&mut begun, name, value, rules, tokens)
+                }
+                (Ok(Some((name, value))), None) => {
+                    self.header(&mut begun, name, value);
+                    Ok(())
+                }
+                (Ok(None), _) => Ok(()),
+                (Err(error), _) => Err(error),
+            };
+            if let Err(error) = written {
+                break Err(error);
             }
         };
         let body =
-            outcome.and_then(|()| read_body(rest, framing.length.unwrap_or(0), rules, has_placeholders));
+            outcome.and_then(|()| read_body(rest, framing.length.unwrap_or(0), rules, tokens.is_some()));
         match body {
             Ok(body) => {
                 self.end(begun, body);
@@ -166,6 +132,24 @@ impl Wire {
                 Err(error)
             }
         }
+    }
+
+    /// Adds a header, with the values of secrets where placeholders stand.
+    fn push_with_secrets(
+        &mut self,
+        begun: &mut Unfinished,
+        name: &[u8],
+        value: &[u8],
+        rules: &RawRules,
+        tokens: &Tokens,
+    ) -> Result<(), RawError> {
+        if rules.placeholders.touch(name) {
+            return Err(SecretFault::Place("in a header's name").into());
+        }
+        let filled = rules.placeholders.filled(name, value, tokens)?;
+        check_value(name, &filled)?;
+        self.secret_header(begun, name, &filled);
+        Ok(())
     }
 }
 
@@ -247,18 +231,13 @@ fn read_header<'r>(
         return refuse("a name is a token of RFC 9110: letters, digits and !#$%&'*+-.^_`|~");
     }
     let value = line[colon + 1..].trim_ascii();
-    if value.len() > MAX_FIELD_BYTES {
-        return refuse("its value is longer than 8 KiB");
-    }
-    if !value.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f || *byte == b'\t') {
-        return refuse("its value holds a control character");
-    }
+    check_value(name, value)?;
     framing.lines += 1;
     if framing.lines > MAX_HEADERS {
         return refuse("there are more than 100 headers");
     }
-    if has_placeholders && (rules.placeholders.touch(name) || !rules.placeholders.may_stand_in(name, value)) {
-        return Err(RawError::Secret("in a header"));
+    if has_placeholders && (is_any_of(name, &HOST_OWNED_HEADERS) || is_any_of(name, &ROUTING_HEADERS)) {
+        return Err(SecretFault::Place("in a header that frames or routes the request").into());
     }
     if !may_be_listed(name) {
         return Ok(Some((name, value)));
@@ -269,11 +248,23 @@ fn read_header<'r>(
     if is_any_of(name, &ROUTING_HEADERS) {
         return refuse("it could route the request to another host");
     }
+    Ok(Some((name, value)))
+}
+
+/// Checks a header's value as it is sent.
+fn check_value(name: &[u8], value: &[u8]) -> Result<(), RawError> {
+    let refuse = |why| Err(RawError::Header(shown(name), why));
+    if value.len() > MAX_FIELD_BYTES {
+        return refuse("its value is longer than 8 KiB");
+    }
+    if !value.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f)) {
+        return refuse("its value holds a control character");
+    }
     let is_routed = |value: &str| value.split(';').any(is_routing_cookie);
     if name.eq_ignore_ascii_case(b"cookie") && is_routed(&String::from_utf8_lossy(value)) {
         return refuse("a cookie in it could route the request to another deployment");
     }
-    Ok(Some((name, value)))
+    Ok(())
 }
 
 /// Accepts a header of the host's where it says what the host says anyway.
@@ -324,7 +315,7 @@ fn read_body<'r>(
     let body =
         rest.get(..length).ok_or(RawError::Incomplete("its body is shorter than its Content-Length"))?;
     if has_placeholders && rules.placeholders.touch(body) {
-        return Err(RawError::Secret("in the body"));
+        return Err(SecretFault::Place("in the body").into());
     }
     if holds_request_line(body) {
         return Err(RawError::Body("it holds a second request"));
@@ -422,6 +413,7 @@ const IS_TOKEN: [bool; 256] = {
 mod tests {
     use super::*;
     use crate::request::DeclaredSecret;
+    use crate::secret::Secret;
 
     fn rules(most: usize) -> RawRules {
         RawRules {
@@ -430,14 +422,18 @@ mod tests {
             most,
             placeholders: Placeholders::new(
                 9,
-                vec![DeclaredSecret { name: "token".into(), headers: vec!["authorization".into()] }],
+                vec![DeclaredSecret {
+                    name: "token".into(),
+                    headers: vec!["authorization".into()],
+                    value: Ok(Secret::new("correct-horse".into())),
+                }],
             ),
         }
     }
 
     fn read(raw: &str) -> Result<String, RawError> {
         let mut wire = Wire::default();
-        wire.push_raw(raw.as_bytes(), &rules(1), None)?;
+        wire.push_raw(raw.as_bytes(), &rules(1), &Tokens::default(), None)?;
         Ok(String::from_utf8(wire.bytes().to_vec()).unwrap())
     }
 
@@ -458,7 +454,7 @@ mod tests {
         let raw = "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
         let mut wire = Wire::default();
 
-        assert_eq!(wire.push_raw(raw.as_bytes(), &rules(2), None), Ok(2));
+        assert_eq!(wire.push_raw(raw.as_bytes(), &rules(2), &Tokens::default(), None), Ok(2));
         assert_eq!(wire.parts().map(|part| part.path().to_vec()).collect::<Vec<_>>(), [b"/a", b"/b"]);
         assert_eq!(read(raw), Err(RawError::TooMany(1)));
     }
@@ -499,7 +495,10 @@ mod tests {
             let mut wire = Wire::of(&crate::request::Request::get("/kept").unwrap(), "h");
             let before = wire.clone();
 
-            assert!(wire.push_raw(raw.as_bytes(), &rules(2), None).is_err(), "{raw:?} must be refused");
+            assert!(
+                wire.push_raw(raw.as_bytes(), &rules(2), &Tokens::default(), None).is_err(),
+                "{raw:?} must be refused"
+            );
             // A first request that was whole may stay; nothing half-written may.
             assert!(wire.bytes().starts_with(before.bytes()) && wire.requests() <= 2);
             assert_eq!(wire.requests() == 1, wire.bytes() == before.bytes(), "{raw:?}");
@@ -513,20 +512,23 @@ mod tests {
         let mut wire = Wire::default();
 
         assert_eq!(
-            wire.push_raw(smuggled, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            wire.push_raw(smuggled, &rules(2), &Tokens::default(), Some(Shape { lines: 1, body_bytes: 0 })),
             Err(RawError::LineBreak)
         );
         assert_eq!(
-            wire.push_raw(split, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            wire.push_raw(split, &rules(2), &Tokens::default(), Some(Shape { lines: 1, body_bytes: 0 })),
             Err(RawError::LineBreak)
         );
         let swallowed = b"GET / HTTP/1.1\r\nContent-Length: 3\r\n\r\n\r\n\r";
         assert_eq!(
-            wire.push_raw(swallowed, &rules(2), Some(Shape { lines: 1, body_bytes: 0 })),
+            wire.push_raw(swallowed, &rules(2), &Tokens::default(), Some(Shape { lines: 1, body_bytes: 0 })),
             Err(RawError::LineBreak)
         );
         wire.clear();
-        assert_eq!(wire.push_raw(smuggled, &rules(2), Some(Shape { lines: 2, body_bytes: 0 })), Ok(1));
+        assert_eq!(
+            wire.push_raw(smuggled, &rules(2), &Tokens::default(), Some(Shape { lines: 2, body_bytes: 0 })),
+            Ok(1)
+        );
     }
 
     #[test]
@@ -544,6 +546,6 @@ mod tests {
             assert!(matches!(with(raw), Err(RawError::Secret(_))), "{raw}");
         }
         let body = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-        assert_eq!(read(&body), Err(RawError::Secret("in the body")));
+        assert_eq!(read(&body), Err(SecretFault::Place("in the body").into()));
     }
 }

@@ -5,7 +5,7 @@ use super::encoding::Encoding;
 use super::feed::Feed;
 use super::generator::Generator;
 use super::piece::{Piece, split};
-use super::template::{Fragment, HeaderText, Source, Template, Text};
+use super::template::{Fragment, HeaderText, SecretUse, Source, Template, Text};
 use super::template_error::{RequestPart, RequestTextError, TemplateError};
 use super::{Method, Request, canonical_name, is_cookie};
 
@@ -77,14 +77,15 @@ pub(super) fn prepare(text: RequestText, feed: Option<&Feed>) -> Result<Prepared
             Request::new(text.method, joined(&path), headers, body).map_err(RequestTextError::from)?;
         return Ok(Prepared::Static(request));
     }
-    let mut names = Names { made: Vec::new(), generators: Vec::new(), feed, uses_feed: false };
+    let mut names =
+        Names { made: Vec::new(), generators: Vec::new(), feed, uses_feed: false, secrets: Vec::new() };
     for (pieces, part) in parts(&text, &path, &headers, &body) {
         names.learn(pieces).map_err(at(&part))?;
     }
     let mut texts = Vec::with_capacity(headers.len() + 2);
     for (pieces, part) in parts(&text, &path, &headers, &body) {
         let encodings = encodings(pieces, &part, &text).map_err(at(&part))?;
-        texts.push(names.text(pieces, encodings).map_err(at(&part))?);
+        texts.push(names.text(pieces, encodings, &part).map_err(at(&part))?);
     }
     let body = texts.pop().unwrap_or_default();
     let mut texts = texts.into_iter();
@@ -92,8 +93,8 @@ pub(super) fn prepare(text: RequestText, feed: Option<&Feed>) -> Result<Prepared
     let headers = text.headers.iter().zip(texts);
     let headers =
         headers.map(|((name, _), value)| HeaderText { value, is_cookie: is_cookie(name) }).collect();
-    let (generators, uses_feed) = (names.generators, names.uses_feed);
-    let template = Template { text, path, headers, body, generators, uses_feed };
+    let Names { generators, uses_feed, secrets, .. } = names;
+    let template = Template { text, path, headers, body, generators, uses_feed, secrets };
     template.check_sample()?;
     Ok(Prepared::Template(template))
 }
@@ -130,6 +131,7 @@ struct Names<'f> {
     generators: Vec<Generator>,
     feed: Option<&'f Feed>,
     uses_feed: bool,
+    secrets: Vec<SecretUse>,
 }
 
 impl Names<'_> {
@@ -147,7 +149,12 @@ impl Names<'_> {
     }
 
     /// Joins pieces and the encodings of their values.
-    fn text(&mut self, pieces: &[Piece], encodings: Vec<Encoding>) -> Result<Text, TemplateError> {
+    fn text(
+        &mut self,
+        pieces: &[Piece],
+        encodings: Vec<Encoding>,
+        part: &RequestPart,
+    ) -> Result<Text, TemplateError> {
         let mut fragments = Vec::with_capacity(pieces.len());
         let mut encodings = encodings.into_iter();
         for piece in pieces {
@@ -162,6 +169,7 @@ impl Names<'_> {
                     (Source::Generator(index), self.generators[index].is_number())
                 }
                 Piece::Column { name, is_number } => (Source::Column(self.column(name)?), *is_number),
+                Piece::Secret(name) => (Source::Secret(self.secret(name, part)?), false),
             };
             let encoding = encodings.next().expect("every placeholder has its encoding");
             if encoding == Encoding::JsonNumber && !is_number {
@@ -170,6 +178,12 @@ impl Names<'_> {
             fragments.push(Fragment::Value { source, encoding });
         }
         Ok(Text(fragments))
+    }
+
+    fn secret(&mut self, name: &str, part: &RequestPart) -> Result<usize, TemplateError> {
+        let RequestPart::Header(header) = part else { return Err(TemplateError::SecretPlace) };
+        self.secrets.push(SecretUse { name: name.to_owned(), header: header.clone() });
+        Ok(self.secrets.len() - 1)
     }
 
     fn column(&mut self, name: &str) -> Result<usize, TemplateError> {
@@ -186,9 +200,12 @@ fn encodings(
     part: &RequestPart,
     text: &RequestText,
 ) -> Result<Vec<Encoding>, TemplateError> {
-    let count = pieces.iter().filter(|piece| !matches!(piece, Piece::Literal(_))).count();
-    if count == 0 {
+    if is_literal(pieces) {
         return Ok(Vec::new());
+    }
+    let holds_secret = pieces.iter().any(|piece| matches!(piece, Piece::Secret(_)));
+    if holds_secret && !matches!(part, RequestPart::Header(_)) {
+        return Err(TemplateError::SecretPlace);
     }
     let encoding = match part {
         RequestPart::Path => Encoding::Percent,
@@ -202,7 +219,10 @@ fn encodings(
     if encoding == Encoding::Percent {
         check_percent_signs(pieces)?;
     }
-    Ok(vec![encoding; count])
+    let places = pieces.iter().filter(|piece| !matches!(piece, Piece::Literal(_)));
+    // A secret may be a whole list of cookies: it was chosen by whoever made the policy.
+    let of = |piece: &Piece| if matches!(piece, Piece::Secret(_)) { Encoding::Header } else { encoding };
+    Ok(places.map(of).collect())
 }
 
 /// A literal must not leave an escape open for a value to finish.

@@ -11,7 +11,8 @@ use super::generator::Draws;
 use super::request_text::{Prepared, RequestText, prepare, shown};
 use super::template::Filled;
 use super::template_error::{RequestPart, RequestTextError, RowError, TemplateError};
-use super::{Method, Request, Seat};
+use super::{Method, Placeholders, Request, Seat, SecretFault};
+use crate::secret::Secret;
 
 /// The heaviest request.
 pub const MAX_WEIGHT: u32 = 10_000;
@@ -89,12 +90,16 @@ impl Requests {
         for entry in &self.entries {
             let Prepared::Template(template) = &entry.request else { continue };
             let mut filled = Filled::default();
+            // Their values are not known yet, and any that a secret may have can be sent.
+            let secrets = vec![Secret::new("1".to_owned()); template.secrets.len()];
             for row in 0..if template.uses_feed { feed.rows() } else { 0 } {
-                template.fill(Some((feed, row)), &mut draws, &mut filled).map_err(|refusal| RowError {
-                    row,
-                    column: refusal.column.map(|column| feed.columns()[column].clone()),
-                    request: entry.name.clone(),
-                    why: refusal.why,
+                template.fill(Some((feed, row)), &mut draws, &secrets, &mut filled).map_err(|refusal| {
+                    RowError {
+                        row,
+                        column: refusal.column.map(|column| feed.columns()[column].clone()),
+                        request: entry.name.clone(),
+                        why: refusal.why,
+                    }
                 })?;
             }
         }
@@ -143,6 +148,41 @@ impl Requests {
             [Entry { request: Prepared::Static(request), check, .. }] if check.is_empty() => Some(request),
             _ => None,
         }
+    }
+
+    /// Returns whether there is one request without a check in which nothing changes, as a script begins with.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        match self.entries.as_slice() {
+            [Entry { request: Prepared::Template(template), check, .. }] => {
+                check.is_empty() && template.is_constant()
+            }
+            _ => self.only().is_some(),
+        }
+    }
+
+    /// Returns the one plain request with placeholders where its secrets stand; `None` where there is no such one.
+    ///
+    /// # Errors
+    /// A secret may not stand where it does.
+    pub fn veiled(&self, placeholders: &Placeholders) -> Result<Option<Request>, SecretFault> {
+        match self.entries.as_slice() {
+            [Entry { request: Prepared::Template(template), .. }] if self.is_plain() => {
+                template.veiled(placeholders).map(Some)
+            }
+            _ => Ok(self.only().cloned()),
+        }
+    }
+
+    /// Returns every secret that a request names, with the request's place in the list and the header.
+    pub fn secrets(&self) -> impl Iterator<Item = (usize, &str, &str)> {
+        self.entries.iter().enumerate().flat_map(|(index, entry)| {
+            let used = match &entry.request {
+                Prepared::Static(_) => &[],
+                Prepared::Template(template) => template.secrets.as_slice(),
+            };
+            used.iter().map(move |used| (index, used.name.as_str(), used.header.as_str()))
+        })
     }
 
     /// Says in one line what is sent.
@@ -296,6 +336,32 @@ mod tests {
             said(asked("/a/{feed.id}")),
             "row 2 of the feed cannot be sent by request `GET /a/{feed.id}`: a value of '.' or '..' would change the path"
         );
+    }
+
+    #[test]
+    fn a_script_begins_with_placeholders_where_its_scenario_names_secrets() {
+        let declared = crate::request::DeclaredSecret {
+            name: "TOKEN".into(),
+            headers: vec!["authorization".into()],
+            value: Ok(Secret::new("correct-horse".into())),
+        };
+        let placeholders = Placeholders::new(3, vec![declared]);
+        let with = |header: &str, value: &str| {
+            let mut one = asked("/a");
+            one.text.headers.push((header.into(), value.into()));
+            let mut requests = Requests::new(None, DEFAULT_SEED);
+            requests.add(one).unwrap();
+            requests
+        };
+        let good = with("Authorization", "Bearer {secret.TOKEN}");
+
+        let request = good.veiled(&placeholders).unwrap().unwrap();
+
+        let expected = format!("Bearer {}", placeholders.text("TOKEN").unwrap());
+        assert_eq!(request.headers(), [("Authorization".to_owned(), expected)]);
+        assert!(good.is_plain() && !with("x", "{id:counter}").is_plain());
+        assert!(with("x-other", "{secret.TOKEN}").veiled(&placeholders).is_err());
+        assert_eq!(good.secrets().collect::<Vec<_>>(), [(0, "TOKEN", "Authorization")]);
     }
 
     #[test]

@@ -39,7 +39,23 @@ pub struct ScriptPlan {
     pub seed: u32,
     /// The secrets that it may name.
     pub placeholders: Placeholders,
+    /// The headers of answers whose values it sees as placeholders, in lower case.
+    pub sensitive_headers: Vec<String>,
 }
+
+/// The headers in which services hand out tokens; the default of [`ScriptPlan::sensitive_headers`].
+pub const SENSITIVE_HEADERS: [&str; 10] = [
+    "set-cookie",
+    "authorization",
+    "proxy-authorization",
+    "x-csrf-token",
+    "x-xsrf-token",
+    "csrf-token",
+    "x-auth-token",
+    "x-access-token",
+    "x-session-token",
+    "x-api-key",
+];
 
 impl ScriptPlan {
     /// Returns a plan that declares nothing.
@@ -57,6 +73,7 @@ impl ScriptPlan {
             pipeline: 1,
             seed: 0,
             placeholders: Placeholders::default(),
+            sensitive_headers: SENSITIVE_HEADERS.map(str::to_owned).to_vec(),
         }
     }
 }

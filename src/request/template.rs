@@ -3,12 +3,16 @@
 //! Every value is written in the grammar of its place, and what comes out passes the same checks as a plain request:
 //! no value can add a header, a second request, another path segment or a member to a JSON object.
 
+use zeroize::Zeroize;
+
 use super::encoding::Encoding;
 use super::feed::Feed;
 use super::generator::{Draws, Generator};
 use super::request_text::{BodyText, RequestText};
+use super::source::Seat;
 use super::template_error::{Refusal, RequestPart, RequestTextError, TemplateError};
-use super::{Request, Wire, path_fault, value_fault};
+use super::{Placeholders, Request, SecretFault, Wire, path_fault, value_fault};
+use crate::secret::Secret;
 
 /// A request with places for values.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +26,15 @@ pub(super) struct Template {
     /// What makes the values that do not come from the feed.
     pub(super) generators: Vec<Generator>,
     pub(super) uses_feed: bool,
+    /// The secrets that stand in its headers.
+    pub(super) secrets: Vec<SecretUse>,
+}
+
+/// A secret in a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SecretUse {
+    pub(super) name: String,
+    pub(super) header: String,
 }
 
 /// The value of a header.
@@ -46,10 +59,11 @@ pub(super) enum Fragment {
 pub(super) enum Source {
     Generator(usize),
     Column(usize),
+    Secret(usize),
 }
 
 /// The memory in which one template is filled; its text is that of the last request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Filled {
     path: String,
     headers: Vec<String>,
@@ -69,7 +83,7 @@ impl Text {
                 Fragment::Value { source, encoding } => {
                     let column = match source {
                         Source::Column(column) => Some(*column),
-                        Source::Generator(_) => None,
+                        Source::Generator(_) | Source::Secret(_) => None,
                     };
                     let refuse = |why| Refusal { column, why };
                     let text = value(*source).ok_or_else(|| refuse("there is no row to take it from"))?;
@@ -88,7 +102,43 @@ impl Text {
     }
 }
 
+impl Text {
+    fn holds_secret(&self) -> bool {
+        self.0.iter().any(|fragment| matches!(fragment, Fragment::Value { source: Source::Secret(_), .. }))
+    }
+}
+
 impl Template {
+    /// Returns whether every request of it is the same: nothing but secrets stands in its places.
+    pub(super) fn is_constant(&self) -> bool {
+        self.generators.is_empty() && !self.uses_feed
+    }
+
+    /// Returns the values of its secrets, in the order of their places.
+    pub(super) fn unsealed(&self, placeholders: &Placeholders) -> Result<Vec<Secret>, SecretFault> {
+        self.secrets.iter().map(|used| placeholders.value(&used.name, &used.header).cloned()).collect()
+    }
+
+    /// Returns the request of a constant template with placeholders for its secrets.
+    pub(super) fn veiled(&self, placeholders: &Placeholders) -> Result<Request, SecretFault> {
+        let mut texts = Vec::with_capacity(self.secrets.len());
+        for used in &self.secrets {
+            placeholders.value(&used.name, &used.header)?;
+            texts.extend(placeholders.text(&used.name).map(Secret::new));
+        }
+        let mut filled = Filled::default();
+        let mut draws = Draws::new(0, 0, Seat { worker: 0, workers: 1, lines: 1 });
+        self.fill(None, &mut draws, &texts, &mut filled).map_err(|_| SecretFault::Broken)?;
+        let names = self.text.headers.iter().map(|(name, _)| name.clone());
+        let headers = names.zip(std::mem::take(&mut filled.headers)).collect();
+        let body = match &self.text.body {
+            BodyText::Text(_) => std::mem::take(&mut filled.body).into_bytes(),
+            BodyText::Bytes(bytes) => bytes.clone(),
+        };
+        let path = std::mem::take(&mut filled.path);
+        Request::new(self.text.method, path, headers, body).map_err(|_| SecretFault::Broken)
+    }
+
     /// Checks what stands around the placeholders.
     pub(super) fn check_sample(&self) -> Result<(), RequestTextError> {
         let names = self.text.headers.iter().map(|(name, _)| name.clone());
@@ -109,6 +159,7 @@ impl Template {
         &self,
         row: Option<(&Feed, usize)>,
         draws: &mut Draws,
+        secrets: &[Secret],
         filled: &mut Filled,
     ) -> Result<(), Refusal> {
         filled.headers.resize_with(self.headers.len(), String::new);
@@ -122,6 +173,7 @@ impl Template {
         let value = |source| match source {
             Source::Generator(index) => Some(made[index].as_str()),
             Source::Column(column) => row.map(|(feed, row)| feed.value(row, column)),
+            Source::Secret(index) => secrets.get(index).map(Secret::expose),
         };
         self.path.write(path, value)?;
         let refuse = |why| Err(Refusal { column: None, why });
@@ -143,8 +195,12 @@ impl Template {
     /// Writes the filled request behind what a wire holds.
     pub(super) fn write(&self, filled: &Filled, wire: &mut Wire, authority: &str) {
         let mut begun = wire.begin(self.text.method, filled.path.as_bytes(), authority.as_bytes());
-        for ((name, _), value) in self.text.headers.iter().zip(&filled.headers) {
-            wire.header(&mut begun, name.as_bytes(), value.as_bytes());
+        for (((name, _), header), value) in self.text.headers.iter().zip(&self.headers).zip(&filled.headers) {
+            if header.value.holds_secret() {
+                wire.secret_header(&mut begun, name.as_bytes(), value.as_bytes());
+            } else {
+                wire.header(&mut begun, name.as_bytes(), value.as_bytes());
+            }
         }
         wire.end(
             begun,
@@ -153,6 +209,13 @@ impl Template {
                 BodyText::Bytes(bytes) => bytes,
             },
         );
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        // Any of them may hold a secret's value.
+        self.headers.zeroize();
     }
 }
 

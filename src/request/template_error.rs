@@ -44,6 +44,12 @@ pub enum TemplateError {
     /// Braces around something that is no placeholder.
     #[error("{0:?} is no placeholder")]
     Malformed(String),
+    /// A secret that is spelt like a value.
+    #[error("a secret is not written with a colon")]
+    SecretSpelling(String),
+    /// A secret where none may stand.
+    #[error("a secret may stand in a header's value only")]
+    SecretPlace,
     /// A type that does not exist or lacks what it needs.
     #[error("{0:?} makes no value")]
     Generator(String),
@@ -87,6 +93,10 @@ impl TemplateError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
+            Self::SecretSpelling(_) => "write {secret.NAME} with the name of a [[secret]]",
+            Self::SecretPlace => {
+                "paths and bodies land in logs: send it in a header that `headers` of its [[secret]] names"
+            }
             Self::Unclosed(_) | Self::Malformed(_) => {
                 "write {name:integer(1..1000)}, {name} or {feed.column}; write {{ for a brace that is meant as text"
             }

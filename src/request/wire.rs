@@ -3,7 +3,10 @@
 //! It is the one serialiser, whoever made the request. The host and everything that frames a request come from here,
 //! never from the request itself. HTTP/2 reads the same parts, so both protocols send the same thing.
 
+use std::fmt;
 use std::ops::Range;
+
+use zeroize::Zeroize;
 
 use super::{Method, Request};
 
@@ -11,12 +14,23 @@ use super::{Method, Request};
 const USER_AGENT: &str = concat!("loadgate/", env!("CARGO_PKG_VERSION"));
 
 /// One request, or several that are sent together (pipelined), as bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// The bytes may hold the values of secrets: they are not printed, and cleared in memory when they go.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Wire {
     bytes: Vec<u8>,
     parts: Vec<Part>,
-    /// Name and value of each header of all parts, in the order in which they are sent.
-    fields: Vec<(Range<usize>, Range<usize>)>,
+    /// Each header of all parts, in the order in which they are sent.
+    fields: Vec<Field>,
+}
+
+/// Where one header lies in the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
+    /// Whether the value holds that of a secret.
+    is_secret: bool,
 }
 
 /// Where one request lies in the bytes.
@@ -44,6 +58,20 @@ pub(super) struct Unfinished {
 pub struct WirePart<'a> {
     wire: &'a Wire,
     part: &'a Part,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire({} requests, {} bytes)", self.parts.len(), self.bytes.len())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.fields.iter().any(|field| field.is_secret) {
+            self.bytes.zeroize();
+        }
+    }
 }
 
 impl Wire {
@@ -118,6 +146,14 @@ impl Wire {
         self.field(name, value);
     }
 
+    /// Adds a header whose value holds that of a secret.
+    pub(super) fn secret_header(&mut self, begun: &mut Unfinished, name: &[u8], value: &[u8]) {
+        self.header(begun, name, value);
+        if let Some(field) = self.fields.last_mut() {
+            field.is_secret = true;
+        }
+    }
+
     /// Ends a request that was begun.
     pub(super) fn end(&mut self, begun: Unfinished, body: &[u8]) {
         if !begun.names_itself {
@@ -131,7 +167,7 @@ impl Wire {
             let start = self.bytes.len();
             let mut digits = [0; MAX_LENGTH_DIGITS];
             self.put(decimal(body.len(), &mut digits));
-            self.fields.push((name, start..self.bytes.len()));
+            self.fields.push(Field { name, value: start..self.bytes.len(), is_secret: false });
             self.put(b"\r\n");
         }
         self.put(b"\r\n");
@@ -151,7 +187,7 @@ impl Wire {
         self.put(b": ");
         let value = self.put(value);
         self.put(b"\r\n");
-        self.fields.push((name, value));
+        self.fields.push(Field { name, value, is_secret: false });
     }
 
     fn put(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -193,8 +229,16 @@ impl<'a> WirePart<'a> {
     /// Returns name and value of every header, `host` and `content-length` included.
     pub fn headers(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let bytes = &self.wire.bytes;
-        let fields = &self.wire.fields[self.part.fields.clone()];
-        fields.iter().map(move |(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+        self.fields().map(move |field| (&bytes[field.name.clone()], &bytes[field.value.clone()]))
+    }
+
+    /// Returns whether the value of each header, in the same order, holds that of a secret.
+    pub fn secrecy(self) -> impl Iterator<Item = bool> {
+        self.fields().map(|field| field.is_secret)
+    }
+
+    fn fields(self) -> impl Iterator<Item = &'a Field> {
+        self.wire.fields[self.part.fields.clone()].iter()
     }
 
     /// Returns the body, empty where there is none.
@@ -220,6 +264,18 @@ mod tests {
             "GET /shop?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\naccept: text/html\r\nuser-agent: {USER_AGENT}\r\n\r\n"
         );
         assert_eq!(encoded(&request), expected);
+    }
+
+    #[test]
+    fn a_wire_form_does_not_print_what_it_holds() {
+        let mut wire = Wire::default();
+        let mut begun = wire.begin(Method::Get, b"/", b"h");
+        wire.secret_header(&mut begun, b"authorization", b"correct-horse");
+        wire.end(begun, b"");
+
+        let part = wire.parts().next().unwrap();
+        assert_eq!(part.secrecy().collect::<Vec<_>>(), [false, true, false]);
+        assert!(!format!("{wire:?} {part:?}").contains("horse"));
     }
 
     #[test]

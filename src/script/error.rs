@@ -80,9 +80,14 @@ impl From<ScriptError> for SourceFailure {
 }
 
 /// What an error of the library says: its message in one line with the script's own place in front.
-pub(super) fn message_of(error: &mlua::Error, names: &[&str]) -> String {
+pub(super) fn message_of(
+    error: &mlua::Error,
+    names: &[&str],
+    unveiled: impl FnOnce(&str) -> String,
+) -> String {
     let mut text = String::new();
     gather(error, &mut text);
+    let text = unveiled(&text);
     let (message, trace) = text.split_once("\nstack traceback:").unwrap_or((&text, ""));
     let message = without_own_place(message.trim_start_matches("runtime error: "));
     let first_line = message.lines().next().unwrap_or_default();

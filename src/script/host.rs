@@ -11,7 +11,7 @@ use super::feed::Feeds;
 use super::limits::{MAX_NAMES, MAX_OUTPUT_BYTES, MAX_OUTPUT_LINES, MAX_SINK_BYTES};
 use super::plain::Plains;
 use super::watchdog::Watch;
-use crate::request::{Headers, RawRules, Request, ScriptPlan, Seat};
+use crate::request::{Headers, RawRules, Request, ScriptPlan, Seat, Tokens};
 use crate::target::Origin;
 
 /// What all states of a script share and never change.
@@ -55,6 +55,8 @@ pub(super) struct Host {
     pub(super) headers: RefCell<Headers>,
     /// Names of headers that the script looks at; their values come along with each answer.
     pub(super) wanted: RefCell<Vec<Vec<u8>>>,
+    /// The secrets that answers brought.
+    pub(super) tokens: RefCell<Tokens>,
     pub(super) endpoints: RefCell<Vec<String>>,
     /// The endpoint that the current callback named.
     pub(super) endpoint: Cell<Option<u16>>,
@@ -94,6 +96,7 @@ impl Host {
             sinks: RefCell::default(),
             headers: RefCell::default(),
             wanted: RefCell::default(),
+            tokens: RefCell::new(Tokens::of_worker(seat.map_or(u32::MAX, |seat| seat.worker))),
             endpoints: RefCell::new(vec![UNTAGGED.to_owned()]),
             endpoint: Cell::default(),
             checks: RefCell::default(),
@@ -116,6 +119,7 @@ impl Host {
 
     /// Takes output. A call that floods is an error; what many calls print together is kept up to the same size.
     pub(super) fn emit(&self, text: &[u8]) -> Result<(), String> {
+        let text = &*self.unveiled(text);
         let new_lines = text.iter().filter(|byte| **byte == b'\n').count();
         let (bytes, lines) = self.printed.get();
         let (bytes, lines) = (bytes + text.len(), lines + new_lines);
@@ -174,6 +178,7 @@ impl Host {
 
     /// Writes to an open sink.
     pub(super) fn write_sink(&self, name: &str, text: &[u8]) -> Result<(), String> {
+        let text = &*self.unveiled(text);
         let mut sinks = self.sinks.borrow_mut();
         let written: usize = sinks.values().map(Vec::len).sum();
         if written + text.len() > MAX_SINK_BYTES {
@@ -261,10 +266,7 @@ impl Host {
             None if endpoints.len() > MAX_NAMES => {
                 return Err(format!("more than {MAX_NAMES} endpoints; name routes, not single addresses"));
             }
-            None if name.len() > 64
-                || name.chars().any(char::is_control)
-                || self.plan().placeholders.touch(name.as_bytes()) =>
-            {
+            None if name.len() > 64 || name.chars().any(char::is_control) || self.tells_secret(name) => {
                 return Err(
                     "an endpoint's name has at most 64 bytes, no control characters and no secret".into()
                 );
@@ -282,9 +284,10 @@ impl Host {
     pub(super) fn check(&self, name: &str, is_met: bool) -> Result<(), String> {
         let mut checks = self.checks.borrow_mut();
         if !checks.contains_key(name) {
-            if checks.len() >= MAX_NAMES || name.len() > 64 || name.chars().any(char::is_control) {
+            let is_name = name.len() <= 64 && !name.chars().any(char::is_control) && !self.tells_secret(name);
+            if checks.len() >= MAX_NAMES || !is_name {
                 return Err(format!(
-                    "at most {MAX_NAMES} checks, each with a name of at most 64 printable bytes"
+                    "at most {MAX_NAMES} checks, each with a name of at most 64 printable bytes and without a secret"
                 ));
             }
             checks.insert(name.to_owned(), Tally::default());
@@ -301,6 +304,8 @@ impl Host {
 
     /// Ends the run: nothing of the script goes on after it, not even where it catches errors.
     pub(super) fn abort(&self, why: &str) {
+        let why = self.unveiled(why.as_bytes());
+        let why = String::from_utf8_lossy(&why);
         self.aborted.borrow_mut().get_or_insert_with(|| why.chars().take(200).collect());
         self.watch.stop();
     }

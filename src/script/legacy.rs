@@ -7,6 +7,7 @@ use mlua::Value;
 use super::host::Tally;
 use super::plain::{Plain, Plains};
 use super::state::State;
+use crate::secret::Secret;
 
 /// What one worker's script leaves.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Legacy {
     pub(super) output: Vec<u8>,
     pub(super) sinks: BTreeMap<String, Vec<u8>>,
     pub(super) checks: BTreeMap<String, Tally>,
+    /// The secrets that answers brought; whatever it said may hold them in some form.
+    pub(super) tokens: Vec<Secret>,
 }
 
 /// Gives the main state what the workers have: each one's globals for `thread:get`, and what they changed in the

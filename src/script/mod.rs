@@ -17,6 +17,7 @@ mod params;
 mod plain;
 mod source;
 mod state;
+mod veil;
 mod watchdog;
 mod word;
 
@@ -37,6 +38,7 @@ use self::state::State;
 use self::watchdog::Watchdog;
 use crate::measurement::Measurement;
 use crate::request::{RawRules, Request, ScriptPlan, Seat};
+use crate::secret::Secret;
 use crate::target::Origin;
 
 pub use self::error::ScriptError;
@@ -93,6 +95,7 @@ pub struct Script {
     output: Vec<u8>,
     sinks: BTreeMap<String, Vec<u8>>,
     checks: BTreeMap<String, Tally>,
+    tokens: Vec<Secret>,
 }
 
 impl Script {
@@ -140,6 +143,7 @@ impl Script {
             output: Vec::new(),
             sinks: BTreeMap::new(),
             checks: BTreeMap::new(),
+            tokens: Vec::new(),
         })
     }
 
@@ -175,6 +179,7 @@ impl Script {
         let mut legacies = self.shared.legacies.lock().unwrap_or_else(PoisonError::into_inner);
         legacies.sort_by_key(|legacy| legacy.worker);
         for legacy in &mut *legacies {
+            self.tokens.append(&mut legacy.tokens);
             self.output.append(&mut legacy.output);
             for (name, mut text) in std::mem::take(&mut legacy.sinks) {
                 self.sinks.entry(name).or_default().append(&mut text);
@@ -185,6 +190,13 @@ impl Script {
                 all.failed += tally.failed;
             }
         }
+    }
+
+    /// Takes the secrets that answers brought: the last ones of each worker, to be kept out of what is shown.
+    #[must_use]
+    pub fn take_tokens(&mut self) -> Vec<Secret> {
+        self.gather();
+        std::mem::take(&mut self.tokens)
     }
 
     /// Takes what the script has printed, workers in order; its text is the script's, so it must not be shown as it is.

@@ -16,7 +16,7 @@ use super::plain::Plain;
 use super::state::unlimited;
 use super::word::Word;
 use crate::clock;
-use crate::request::{Headers, MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
+use crate::request::{MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
 
 /// Makes the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>, compiled: &Arc<Compiled>) -> mlua::Result<Table> {
@@ -156,8 +156,13 @@ impl Natives<'_> {
             host.plan()
                 .placeholders
                 .text(&name)
-                .ok_or_else(|| format!("there is no secret {name:?}; declare it as a [[secret]]"))
+                .ok_or_else(|| {
+                    format!(
+                        "there is no secret {name:?}; declare it as a [[secret]], in a pull request in the base branch"
+                    )
+                })
         })?;
+        self.add("sensitive", |_, host, Word(text)| Ok(host.sensitive(&text)))?;
         self.add("param", |_, host, Word(name)| {
             let params = &host.plan().params;
             let found = params.iter().find(|param| param.name == name);
@@ -203,8 +208,8 @@ impl Natives<'_> {
     fn answers(&self) -> mlua::Result<()> {
         self.add_sure("header", |lua, host, name: LuaString| {
             let headers = host.headers.borrow();
-            let value = last(&headers, &name.as_bytes());
-            value.map(|value| unlimited(lua, |lua| lua.create_string(value))).transpose()
+            host.seen_header(&headers, &name.as_bytes(), |value| unlimited(lua, |lua| lua.create_string(value)))
+                .transpose()
         })?;
         self.add_sure("want", |_, host, name: LuaString| {
             host.wanted.borrow_mut().push(name.as_bytes().to_vec());
@@ -213,6 +218,8 @@ impl Natives<'_> {
         self.add_sure("headers", |lua, host, ()| {
             let table = lua.create_table()?;
             for (name, value) in host.headers.borrow().iter() {
+                let veiled = host.veiled(name, value);
+                let value = veiled.as_ref().map_or(value, |veiled| veiled.as_bytes());
                 table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
             }
             Ok(table)
@@ -246,7 +253,12 @@ impl Natives<'_> {
         })?;
         self.add_sure("check", |_, host, (text, lines, body_bytes): (LuaString, usize, usize)| {
             let shape = Shape { lines, body_bytes };
-            let outcome = Wire::default().push_raw(&text.as_bytes(), &host.surroundings.rules, Some(shape));
+            let outcome = Wire::default().push_raw(
+                &text.as_bytes(),
+                &host.surroundings.rules,
+                &host.tokens.borrow(),
+                Some(shape),
+            );
             Ok(outcome.err().map(|error| error.to_string()))
         })
     }
@@ -303,11 +315,6 @@ impl Natives<'_> {
             ))),
         })
     }
-}
-
-/// Returns the value of a header; as in wrk, the last of several wins.
-pub(super) fn last<'h>(headers: &'h Headers, name: &[u8]) -> Option<&'h [u8]> {
-    headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last().map(|(_, value)| value)
 }
 
 /// Returns what is wrong with a header's name.

@@ -145,7 +145,7 @@ impl ScriptSource {
         let shape = usize::try_from(text.lines)
             .ok()
             .map(|lines| Shape { lines, body_bytes: usize::try_from(text.body_bytes).unwrap_or(0) });
-        match wire.push_raw(&raw.as_bytes(), &surroundings.rules, shape) {
+        match wire.push_raw(&raw.as_bytes(), &surroundings.rules, &self.state.host.tokens.borrow(), shape) {
             Ok(_) => Ok(()),
             Err(error) => {
                 wire.clear();
@@ -245,6 +245,7 @@ impl RequestSource for ScriptSource {
             output: host.take_output(),
             sinks: host.sinks.take(),
             checks: host.checks.take(),
+            tokens: host.tokens.borrow().values().cloned().collect(),
         });
     }
 

@@ -16,6 +16,9 @@ pub enum ServiceError {
         /// Why.
         source: io::Error,
     },
+    /// The system gives no pipe or thread for a program's output; its limits are too low.
+    #[error("cannot follow what the build prints: {0}")]
+    Pipe(io::Error),
     /// The program does not exist or may not be executed; check `build` and `run`.
     #[error("cannot start {program:?}: {source}")]
     Spawn {
@@ -94,6 +97,7 @@ impl ServiceError {
                 "check `build` and `run` in [service]; programs are looked up in PATH, or in `dir` if they hold a '/'"
             }
             Self::BuildFailed { .. } => "run the build by itself and mend what it says",
+            Self::Pipe(_) => "raise the limits on threads and open files (ulimit -u, ulimit -n)",
             Self::NoFreePort(_) => "end programs that hold ports, or check the machine's limits",
             Self::Exited { .. } => "run it by itself with PORT set; it must stay in the foreground",
             Self::NotReady { .. } => {

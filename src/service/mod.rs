@@ -14,14 +14,14 @@ mod ready;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::redact::Redactor;
 use crate::target::ServicePlan;
-use output::Log;
+use output::{Lines, Log};
 use process::ProcessTree;
 
 pub use error::ServiceError;
@@ -30,10 +30,10 @@ pub use error::ServiceError;
 const POLL: Duration = Duration::from_millis(25);
 
 /// Where a build's words go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum BuildOutput {
-    /// To this program's standard error, so that cargo's progress is seen while it happens.
-    Visible,
+    /// Line by line to a person, so that progress is seen while it happens; secrets are masked by then.
+    Visible(Arc<dyn Fn(&str) + Send + Sync>),
     /// To a file beside the service's log; a failure quotes its end.
     Logged,
 }
@@ -54,11 +54,17 @@ pub fn build(
     let Some(argv) = &plan.build else {
         return Ok(());
     };
-    let (log, stdout, stderr) = match output {
-        BuildOutput::Visible => (None, Stdio::from(std::io::stderr()), Stdio::inherit()),
+    let (mut log, mut lines) = (None, None);
+    let (stdout, stderr) = match output {
+        BuildOutput::Visible(tell) => {
+            let (reader, stdout, stderr) = Lines::open(redactor, tell)?;
+            lines = Some(reader);
+            (stdout, stderr)
+        }
         BuildOutput::Logged => {
-            let (log, stdout, stderr) = Log::open(&plan.log.with_extension("build.log"), redactor)?;
-            (Some(log), stdout, stderr)
+            let (file, stdout, stderr) = Log::open(&plan.log.with_extension("build.log"), redactor)?;
+            log = Some(file);
+            (stdout, stderr)
         }
     };
     let mut command = process::command(argv, plan, environment)?;
@@ -70,8 +76,12 @@ pub fn build(
         }
         match tree.exit_status() {
             None => std::thread::sleep(POLL),
-            Some(status) if status.success() => return Ok(()),
+            Some(status) if status.success() => {
+                finish(lines.take());
+                return Ok(());
+            }
             Some(status) => {
+                finish(lines.take());
                 let words = log.as_ref().map(Log::last_words).unwrap_or_default();
                 return Err(ServiceError::BuildFailed {
                     program: argv.join(" "),
@@ -80,6 +90,13 @@ pub fn build(
                 });
             }
         }
+    }
+}
+
+/// Waits until all that a build printed is told.
+fn finish(lines: Option<Lines>) {
+    if let Some(lines) = lines {
+        lines.finish();
     }
 }
 

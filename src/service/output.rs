@@ -1,18 +1,94 @@
 //! What a service prints goes to a private file; its last lines are its own words when it fails.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use super::error::ServiceError;
-use crate::redact::Redactor;
+use crate::redact::{RedactedStream, Redactor};
 
 /// Enough to hold an error and the stack that led to it.
 const LAST_LINES: usize = 20;
 
 /// Twenty lines of the longest kind that a person still reads.
 const LAST_BYTES: u64 = 16 * 1024;
+
+/// How long a build that has ended may keep its output open: something that it left behind holds it.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// A longer line is told in pieces.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Lines of a program that are told while it runs, without secrets.
+#[derive(Debug)]
+pub(super) struct Lines {
+    ended: mpsc::Receiver<()>,
+}
+
+impl Lines {
+    /// Returns it with the ends of a pipe for standard output and standard error.
+    pub(super) fn open(
+        redactor: &Redactor,
+        tell: Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<(Self, Stdio, Stdio), ServiceError> {
+        let (mut reader, writer) = io::pipe().map_err(ServiceError::Pipe)?;
+        let copy = writer.try_clone().map_err(ServiceError::Pipe)?;
+        let (sender, ended) = mpsc::channel();
+        let mut stream = RedactedStream::new(redactor);
+        let read = move || {
+            let mut told = Told { line: Vec::new(), tell };
+            let mut piece = vec![0; 16 * 1024];
+            // A pipe ends or breaks when the program does; either way there is nothing more to tell.
+            while let Ok(length @ 1..) = reader.read(&mut piece) {
+                let _ = stream.push(&piece[..length], &mut told);
+            }
+            let _ = stream.finish(&mut told);
+            let _ = told.flush();
+            let _ = sender.send(());
+        };
+        thread::Builder::new().name("build-output".into()).spawn(read).map_err(ServiceError::Pipe)?;
+        Ok((Self { ended }, copy.into(), writer.into()))
+    }
+
+    /// Waits until all that the program printed is told.
+    pub(super) fn finish(self) {
+        let _ = self.ended.recv_timeout(LAST_WAIT);
+    }
+}
+
+/// Tells whole lines.
+struct Told {
+    line: Vec<u8>,
+    tell: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.line.pop();
+                (self.tell)(&String::from_utf8_lossy(&self.line));
+                self.line.clear();
+            } else if self.line.len() > MAX_LINE_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.line.is_empty() {
+            (self.tell)(&String::from_utf8_lossy(&self.line));
+            self.line.clear();
+        }
+        Ok(())
+    }
+}
 
 /// The file that holds what a build or a service prints.
 ///

@@ -37,5 +37,6 @@ mod preview_namespace;
 #[cfg(target_os = "linux")]
 mod preview_proof;
 mod scripts;
+mod secrets;
 mod service;
 mod target;

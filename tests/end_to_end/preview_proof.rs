@@ -130,7 +130,7 @@ impl Preview {
         let inquiry = self.inquiry();
         let settings = config::load(self.stage.project.path(), &Overrides::default()).unwrap();
         let scenario = &settings.scenarios[0];
-        let options = DriveOptions { threads: settings.threads, ceilings: Ceilings::default() };
+        let options = DriveOptions { threads: settings.threads, ceilings: Ceilings::default(), echo: None };
         self.stage.namespace.enter(|| {
             let target = guard::clear(&inquiry, &self.world.outside()).unwrap();
             let stop = StopSignal::new(&CancellationToken::new());

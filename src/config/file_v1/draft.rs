@@ -11,6 +11,7 @@ use crate::guard::MarkerPolicy;
 use crate::guard::PlatformKeys;
 use crate::request::{Check, FeedOrder, Method, ParamKind};
 use crate::scenario::{Arrivals, Breaker, Budget, Metric, Protocol, Rate, ScenarioName, Stage, StageRate};
+use crate::secret::SecretPlan;
 use crate::verdict::FailOn;
 
 /// What `[target]` says, each entry with its place, for the guard to parse.
@@ -67,12 +68,22 @@ pub(in crate::config) struct FileV1 {
     pub(in crate::config) target: TargetTable,
     pub(in crate::config) service: Option<ServiceDraft>,
     pub(in crate::config) limits: LimitsDraft,
+    pub(in crate::config) secrets: Vec<Located<SecretPlan>>,
     pub(in crate::config) scenarios: Option<Vec<ScenarioDraft>>,
     pub(in crate::config) script: ScriptDraft,
     pub(in crate::config) gate: GateDraft,
     pub(in crate::config) baseline_dir: Option<PathBuf>,
     pub(in crate::config) threads: Option<u32>,
     pub(in crate::config) out: Option<PathBuf>,
+}
+
+/// The part of a file that a pull request must not decide for itself.
+#[derive(Debug, Default)]
+pub(in crate::config) struct PolicyDraft {
+    pub(in crate::config) target: TargetTable,
+    pub(in crate::config) limits: LimitsDraft,
+    pub(in crate::config) service: Option<ServiceDraft>,
+    pub(in crate::config) secrets: Vec<Located<SecretPlan>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +126,7 @@ pub(in crate::config) struct ScriptDraft {
     pub(in crate::config) modules: Vec<Located<String>>,
     pub(in crate::config) sink: Vec<Located<String>>,
     pub(in crate::config) pipeline: Option<u32>,
+    pub(in crate::config) sensitive_headers: Option<Vec<Located<String>>>,
     pub(in crate::config) params: Vec<ParamDraft>,
 }
 

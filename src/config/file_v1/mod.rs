@@ -9,6 +9,7 @@ mod profile;
 mod request;
 mod scenario;
 mod script;
+mod secret;
 mod service;
 mod target;
 
@@ -24,21 +25,22 @@ use super::value::{parse_bytes, quoted};
 use crate::scenario::Rate;
 
 pub(super) use draft::{
-    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, ProfileDraft, RequestDraft,
-    ScenarioDraft, ScriptDraft, ServiceDraft, StagesDraft, WarmUpDraft,
+    BodyDraft, FeedDraft, FileV1, GateDraft, LimitsDraft, ParamDraft, PolicyDraft, ProfileDraft,
+    RequestDraft, ScenarioDraft, ScriptDraft, ServiceDraft, StagesDraft, WarmUpDraft,
 };
 pub use draft::{PlatformTable, ProductionFile, TargetTable};
 pub(super) use gate::add_fail_on;
 use gate::read_gate;
 use scenario::read_scenarios;
 use script::read_script;
+use secret::read_secrets;
 use service::read_service;
 use target::read_target;
 
 /// Every section and its keys; `docs/loadgate.schema.json` lists the same.
 pub(super) mod keys {
     pub(in crate::config) const FILE: &[&str] =
-        &["target", "service", "limits", "scenario", "script", "gate", "baseline", "run"];
+        &["target", "service", "limits", "secret", "scenario", "script", "gate", "baseline", "run"];
     pub(in crate::config) const TARGET: &[&str] = &[
         "preview",
         "production",
@@ -97,7 +99,10 @@ pub(super) mod keys {
     pub(in crate::config) const STAGE: &[&str] = &["rate", "connections", "over"];
     pub(in crate::config) const STEP: &[&str] = &["rate", "for"];
     pub(in crate::config) const WARM_UP: &[&str] = &["until", "at-most"];
-    pub(in crate::config) const SCRIPT: &[&str] = &["env", "data", "modules", "sink", "pipeline", "param"];
+    pub(in crate::config) const SECRET: &[&str] =
+        &["name", "env", "file", "command", "timeout", "headers", "hosts"];
+    pub(in crate::config) const SCRIPT: &[&str] =
+        &["env", "data", "modules", "sink", "pipeline", "sensitive-headers", "param"];
     pub(in crate::config) const PARAM: &[&str] =
         &["name", "type", "min", "max", "choices", "max-length", "pattern", "value"];
     pub(in crate::config) const GATE: &[&str] = &[
@@ -144,6 +149,7 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
         target: read_target(&top),
         service: top.table("service", keys::SERVICE).and_then(|section| read_service(&section)),
         limits: read_limits(&top),
+        secrets: read_secrets(&top),
         scenarios: read_scenarios(&top),
         script: top.table("script", keys::SCRIPT).map(|section| read_script(&section)).unwrap_or_default(),
         gate: top.table("gate", keys::GATE).map(|section| read_gate(&section)).unwrap_or_default(),
@@ -155,20 +161,21 @@ pub(super) fn read(file: &Path, text: &str, table: &dyn TableLike) -> (FileV1, P
     (draft, reader.into_problems())
 }
 
-/// Reads `[target]`, `[limits]` and `[service]` alone: the part that a pull request must not decide for itself.
-pub(super) fn read_policy(
-    file: &Path,
-    text: &str,
-    table: &dyn TableLike,
-) -> (TargetTable, LimitsDraft, Option<ServiceDraft>, Problems) {
+/// Reads `[target]`, `[limits]`, `[service]` and `[[secret]]` alone: the part that a pull request must not decide for
+/// itself.
+pub(super) fn read_policy(file: &Path, text: &str, table: &dyn TableLike) -> (PolicyDraft, Problems) {
     let unheard = Reader::new(file, text);
     let reader = Reader::new(file, text);
     let top = Section::open(&unheard, table, reader.place(None), "the configuration", keys::FILE)
         .with_reader(&reader);
-    let (target, limits) = (read_target(&top), read_limits(&top));
-    let service = top.table("service", keys::SERVICE).and_then(|section| read_service(&section));
+    let policy = PolicyDraft {
+        target: read_target(&top),
+        limits: read_limits(&top),
+        service: top.table("service", keys::SERVICE).and_then(|section| read_service(&section)),
+        secrets: read_secrets(&top),
+    };
     drop(top);
-    (target, limits, service, reader.into_problems())
+    (policy, reader.into_problems())
 }
 
 fn read_limits(top: &Section<'_>) -> LimitsDraft {
@@ -294,6 +301,52 @@ mod tests {
             assert!(said.contains(expected), "{text}\n{said}");
             assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
         }
+    }
+
+    #[test]
+    fn a_wrong_secret_gets_its_own_answer_and_no_value_is_repeated() {
+        let with = |rest: &str| format!("[[secret]]\nname = \"T\"\nheaders = [\"authorization\"]\n{rest}");
+        let cases = [
+            ("[[secret]]\nenv = \"A\"\nheaders = [\"a\"]".to_owned(), "a secret has no `name`"),
+            (
+                "[[secret]]\nname = \"a b\"\nenv = \"A\"\nheaders = [\"a\"]".to_owned(),
+                "`name` is no name of a secret",
+            ),
+            (with(""), "a secret has no source"),
+            (with("env = \"A\"\nfile = \"b\""), "a secret has 2 sources: env and file"),
+            (with("env = \"hunter2-hunter2\""), "`env`: it is no name of a variable"),
+            (with("value = \"hunter2-hunter2\""), "unknown key `value` in [[secret]]"),
+            (with("command = []"), "`command` names no program"),
+            (with("command = \"pass show x\""), "`command` in [[secret]] is a string"),
+            (with("command = [\"./get\"]"), "`command` names a program of the checkout"),
+            (with("command = [\"get\"]\ntimeout = \"5m\""), "`timeout` is too long"),
+            (with("env = \"A\"\ntimeout = \"5s\""), "`timeout` beside `env`"),
+            (with("env = \"A\"\nhosts = []"), "`hosts` of a secret is empty"),
+            (with("env = \"A\"\nhosts = [\"https://a.example.com\"]"), "it is no host's name"),
+            (format!("{0}env = \"A\"\n{0}env = \"B\"", with("")), "two secrets are named `T`"),
+            ("[[secret]]\nname = \"T\"\nenv = \"A\"".to_owned(), "a secret has no `headers`"),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"host\"]".to_owned(),
+                "the load generator writes this header itself",
+            ),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"User-Agent\"]".to_owned(),
+                "it lands in the logs",
+            ),
+            (
+                "[[secret]]\nname = \"T\"\nenv = \"A\"\nheaders = [\"x-forwarded-host\"]".to_owned(),
+                "route the request",
+            ),
+            ("[script]\nsensitive-headers = [\"a b\"]".to_owned(), "which is no header's name"),
+        ];
+
+        for (text, expected) in cases {
+            let said = said_of(&text);
+            assert!(said.contains(expected) && !said.contains("hunter2"), "{text}\n{said}");
+            assert!(said.contains("  --> loadgate.toml:") && said.contains("  help: "), "{text}\n{said}");
+        }
+        let good = read_text(&with("command = [\"pass\", \"show\"]\nhosts = [\"localhost\"]")).unwrap();
+        assert_eq!(good.secrets[0].value.headers, ["authorization"]);
     }
 
     #[test]
@@ -490,6 +543,7 @@ mod tests {
             ("/$defs/service/properties", keys::SERVICE),
             ("/$defs/limits/properties", keys::LIMITS),
             ("/$defs/scenario/properties", keys::SCENARIO),
+            ("/$defs/secret/properties", keys::SECRET),
             ("/$defs/script/properties", keys::SCRIPT),
             ("/$defs/param/properties", keys::PARAM),
             ("/$defs/request/properties", keys::REQUEST),
@@ -517,6 +571,7 @@ mod tests {
                 keys::TARGET,
                 keys::SERVICE,
                 keys::LIMITS,
+                keys::SECRET,
                 keys::SCENARIO,
                 keys::REQUEST,
                 keys::CHECK,

@@ -2,8 +2,10 @@
 
 use super::draft::{ParamDraft, ScriptDraft};
 use super::keys;
+use crate::config::problem::Located;
 use crate::config::section::Section;
-use crate::request::{MAX_PIPELINE, ParamKind};
+use crate::config::value::quoted;
+use crate::request::{MAX_PIPELINE, ParamKind, is_header_name};
 
 /// The longest text that a parameter may be.
 const MAX_PARAM_BYTES: u32 = 4096;
@@ -17,8 +19,18 @@ pub(super) fn read_script(section: &Section<'_>) -> ScriptDraft {
         modules: texts("modules"),
         sink: texts("sink"),
         pipeline: section.count("pipeline", 1..=MAX_PIPELINE).map(|count| count.value),
+        sensitive_headers: read_sensitive_headers(section),
         params: params.iter().filter_map(read_param).collect(),
     }
+}
+
+fn read_sensitive_headers(section: &Section<'_>) -> Option<Vec<Located<String>>> {
+    let names = section.texts("sensitive-headers")?;
+    for name in names.iter().filter(|name| !is_header_name(name.value.as_bytes())) {
+        let message = format!("`sensitive-headers` holds {}, which is no header's name", quoted(&name.value));
+        section.reader.report(&name.place, message, "name headers of answers, such as \"set-cookie\"");
+    }
+    Some(names)
 }
 
 fn read_param(section: &Section<'_>) -> Option<ParamDraft> {

@@ -32,21 +32,24 @@ impl Prepared {
         *head.version_mut() = Version::HTTP_2;
         *head.method_mut() = part.method().as_str().parse().ok()?;
         *head.uri_mut() = uri;
-        for (name, value) in part.headers() {
+        for ((name, value), is_secret) in part.headers().zip(part.secrecy()) {
             // Names become lower case here, as HTTP/2 demands.
             let name = HeaderName::from_bytes(name).ok()?;
             // The host is `:authority`, and the end of the stream is the end of an empty body.
             if name == HOST || (name == CONTENT_LENGTH && part.body().is_empty()) {
                 continue;
             }
-            head.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
+            let mut value = HeaderValue::from_bytes(value).ok()?;
+            // A table that is shared with other requests must not hold it (RFC 7541, section 7.1.3).
+            value.set_sensitive(is_secret);
+            head.headers_mut().append(name, value);
         }
         Some(Self { head, body: Bytes::copy_from_slice(part.body()) })
     }
 }
 
 /// The requests of one wire form, made anew only when that changes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Preparation {
     bytes: Vec<u8>,
     requests: Vec<Prepared>,
@@ -114,6 +117,47 @@ mod tests {
 
         assert_eq!(head.headers()["content-length"], "5");
         assert_eq!(head.headers().get_all("x-a").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_secret_is_kept_out_of_the_table_that_requests_share() {
+        let text = crate::request::RequestText {
+            method: Method::Get,
+            path: "/".into(),
+            headers: vec![
+                ("authorization".into(), "Bearer {secret.TOKEN}".into()),
+                ("x-a".into(), "b".into()),
+            ],
+            body: crate::request::BodyText::Bytes(Vec::new()),
+        };
+        let mut requests = crate::request::Requests::new(None, 1);
+        let asked = crate::request::Asked {
+            name: None,
+            weight: std::num::NonZeroU32::MIN,
+            text,
+            check: crate::request::Check::default(),
+        };
+        requests.add(asked).unwrap();
+        let declared = crate::request::DeclaredSecret {
+            name: "TOKEN".into(),
+            headers: vec!["authorization".into()],
+            value: Ok(crate::secret::Secret::new("correct-horse".into())),
+        };
+        let secrets = crate::request::Placeholders::new(1, vec![declared]);
+        let sources = crate::request::Mix::new(&requests, "h", 1).with_secrets(secrets);
+        let seat = crate::request::Seat { worker: 0, workers: 1, lines: 1 };
+        let mut source = crate::request::RequestSources::for_worker(&sources, seat).unwrap();
+        let mut wire = std::rc::Rc::default();
+        source.next(0, &mut wire).unwrap();
+        let mut preparation = Preparation::default();
+
+        assert!(preparation.prepare(&wire, "https"));
+
+        let head = preparation.requests()[0].head();
+        let value = &head.headers()["authorization"];
+        assert!(value.is_sensitive() && value == "Bearer correct-horse");
+        assert!(!head.headers()["x-a"].is_sensitive());
+        assert!(!format!("{head:?}").contains("horse"), "{head:?}");
     }
 
     #[test]

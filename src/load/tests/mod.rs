@@ -114,7 +114,7 @@ fn local(address: SocketAddr) -> ClearedTarget {
 }
 
 fn options(threads: usize) -> DriveOptions {
-    DriveOptions { threads: NonZeroUsize::new(threads).unwrap(), ceilings: Ceilings::default() }
+    DriveOptions { threads: NonZeroUsize::new(threads).unwrap(), ceilings: Ceilings::default(), echo: None }
 }
 
 /// Returns a signal that nobody gives.

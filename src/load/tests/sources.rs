@@ -87,7 +87,7 @@ fn try_run(
     address: std::net::SocketAddr,
     scenario: &Scenario,
 ) -> Result<Measurement, LoadError> {
-    let options = DriveOptions { threads: NonZeroUsize::MIN, ceilings: Ceilings::default() };
+    let options = DriveOptions { threads: NonZeroUsize::MIN, ceilings: Ceilings::default(), echo: None };
     drive(&local(address), scenario, &behaviour, &options, &never(), &|_| {})
 }
 
