@@ -97,7 +97,7 @@ pub(super) fn conclude(
 
 /// Shows what the script has printed.
 pub(super) fn hear(script: &mut Script, console: &Console) {
-    console.redactor().register(&script.take_tokens());
+    console.redactor().register_tokens(&script.take_tokens());
     let output = script.take_output();
     if !output.is_empty() {
         console.result(&String::from_utf8_lossy(&output));

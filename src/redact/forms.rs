@@ -14,7 +14,10 @@ use super::outside::{markdown_code, markdown_text};
 const MIN_DERIVED_BYTES: usize = 6;
 
 /// A longer text is looked for in the usual forms only: every byte of it spelt out would take too much memory.
-const MAX_SPELT_OUT_BYTES: usize = 2048;
+pub(super) const MAX_SPELT_OUT_BYTES: usize = 2048;
+
+/// The same for a token of an answer, of which there may be hundreds.
+pub(super) const MAX_SPELT_OUT_TOKEN_BYTES: usize = 128;
 
 /// Every form of every registered secret.
 #[derive(Clone, Default)]
@@ -26,8 +29,8 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Adds the forms of one more secret; an empty one has none.
-    pub(super) fn add(&mut self, secret: &str) {
+    /// Adds the forms of one more secret, every byte spelt out where there are at most so many; an empty one has none.
+    pub(super) fn add(&mut self, secret: &str, most_spelt_out: usize) {
         let whole = [secret, secret.trim()].into_iter().filter(|text| !text.is_empty());
         let lines = secret.lines().map(str::trim).filter(|line| line.len() >= MIN_DERIVED_BYTES);
         let plain: BTreeSet<&str> = whole.chain(lines).collect();
@@ -36,7 +39,9 @@ impl Forms {
             let derived = |form: &String| form.len() >= MIN_DERIVED_BYTES;
             self.derive(text);
             percent_forms(text).into_iter().filter(derived).for_each(|form| self.fold(form));
-            spelt_out_forms(text).into_iter().filter(derived).for_each(|form| self.fold(form));
+            if text.len() <= most_spelt_out {
+                spelt_out_forms(text).into_iter().filter(derived).for_each(|form| self.fold(form));
+            }
             base64_forms(text).into_iter().filter(derived).for_each(|form| self.put(form));
         }
     }
@@ -118,9 +123,6 @@ fn percent_forms(plain: &str) -> Vec<String> {
 
 /// Returns the forms that spell every byte or character out.
 fn spelt_out_forms(plain: &str) -> Vec<String> {
-    if plain.len() > MAX_SPELT_OUT_BYTES {
-        return Vec::new();
-    }
     let bytes = |before: &str, between: &str| -> String {
         let digits: Vec<String> = plain.bytes().map(|byte| format!("{before}{byte:02x}")).collect();
         digits.join(between)

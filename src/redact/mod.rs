@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aho_corasick::AhoCorasick;
 
-use self::forms::Forms;
+use self::forms::{Forms, MAX_SPELT_OUT_BYTES, MAX_SPELT_OUT_TOKEN_BYTES};
 use crate::secret::Secret;
 
 pub use outside::{harmless, markdown_code, markdown_text};
@@ -24,6 +24,9 @@ pub use structure::is_sensitive_header;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
+
+/// As many tokens of answers as four workers keep; more would make the search slow and large.
+const MAX_TOKENS: usize = 256;
 
 /// How much of a long text is looked at at once.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -73,13 +76,22 @@ impl Redactor {
 
     /// Registers more secrets, for every copy of this redactor.
     pub fn register(&self, secrets: &[Secret]) {
+        self.add(secrets, MAX_SPELT_OUT_BYTES);
+    }
+
+    /// Registers tokens that answers brought: the newest of them, and long ones in fewer forms, as each is gone soon.
+    pub fn register_tokens(&self, tokens: &[Secret]) {
+        self.add(&tokens[tokens.len().saturating_sub(MAX_TOKENS)..], MAX_SPELT_OUT_TOKEN_BYTES);
+    }
+
+    fn add(&self, secrets: &[Secret], most_spelt_out: usize) {
         if secrets.is_empty() {
             return;
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut forms = known.forms.clone();
         for secret in secrets {
-            forms.add(secret.expose());
+            forms.add(secret.expose(), most_spelt_out);
         }
         *known = Arc::new(Known::of(forms));
     }
@@ -337,6 +349,18 @@ mod tests {
                 proptest::prop_assert!(!shown.contains(&engine.encode(&whole)[own]), "{shown}");
             }
         }
+    }
+
+    #[test]
+    fn hundreds_of_long_tokens_are_registered_in_little_time() {
+        let token = |number: usize| format!("{number:04}.{}", "aB3_-".repeat(200));
+        let redactor = Redactor::new(Vec::new());
+        let began = crate::clock::monotonic();
+
+        redactor.register_tokens(&(0..1000).map(|number| Secret::new(token(number))).collect::<Vec<_>>());
+
+        assert_eq!(redactor.redact(&format!("a {} b", token(999))), "a *** b");
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -185,3 +185,28 @@ fn the_environment_cannot_name_another_forge() {
     assert!(ended.stderr.contains("GITHUB_API_URL"), "{}", ended.stderr);
     assert_eq!(stage.requests_to_preview(), 0);
 }
+
+#[test]
+fn a_secret_goes_over_tls_as_the_base_branch_says_and_no_pull_request_redirects_it() {
+    let location = "if ($http_authorization = 'Bearer token-of-the-base') { return 200 'ok'; } return 401;";
+    let Some(stage) = Stage::set(location) else { return };
+    let with = |variable: &str| {
+        format!(
+            "[[secret]]\nname = \"TOKEN\"\nenv = \"{variable}\"\nheaders = [\"authorization\"]\n\
+             hosts = [\"*.preview.example.test\"]\n{SCENARIO}headers = {{ authorization = \"Bearer {{secret.TOKEN}}\" }}\n"
+        )
+    };
+    stage.configure("roots = [\"root.pem\"]", &with("TEST_TOKEN"));
+    stage.propose("roots = [\"root.pem\"]", &with("DEPLOY_KEY"));
+
+    let job = stage.job("pull_request").variable("LOADGATE_PREVIEW_URL", PREVIEW_URL);
+    let ended = stage
+        .run(job.variable("TEST_TOKEN", "token-of-the-base").variable("DEPLOY_KEY", "key-of-production"));
+
+    let ended = ended.expect(0);
+    assert!(stage.outcomes("2xx") > 50, "{}", report(&stage));
+    let warnings = report(&stage)["warnings"].to_string();
+    assert!(warnings.contains("[[secret]] is not what the base branch says"), "{warnings}");
+    assert!(ended.stderr.contains("::add-mask::token-of-the-base"), "{}", ended.stderr);
+    assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("key-of-production"), "{}", ended.stderr);
+}
