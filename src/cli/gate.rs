@@ -130,7 +130,8 @@ impl Gate<'_> {
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
         let console = self.display.console();
         let last_resort = self.emergency.last_resort();
-        let mut script = scripted::load(scenario, plan, self.target, threads, &self.placeholders, last_resort)?;
+        let mut script =
+            scripted::load(scenario, plan, self.target, threads, &self.placeholders, last_resort)?;
         let outcome = drive(&script.sources());
         drop(drawn);
         let mut measurement = match outcome {

@@ -208,8 +208,10 @@ impl Natives<'_> {
     fn answers(&self) -> mlua::Result<()> {
         self.add_sure("header", |lua, host, name: LuaString| {
             let headers = host.headers.borrow();
-            host.seen_header(&headers, &name.as_bytes(), |value| unlimited(lua, |lua| lua.create_string(value)))
-                .transpose()
+            host.seen_header(&headers, &name.as_bytes(), |value| {
+                unlimited(lua, |lua| lua.create_string(value))
+            })
+            .transpose()
         })?;
         self.add_sure("want", |_, host, name: LuaString| {
             host.wanted.borrow_mut().push(name.as_bytes().to_vec());
