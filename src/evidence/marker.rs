@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AGE, CONTENT_TYPE, HeaderName, LOCATION};
+use reqwest::tls::TlsInfo;
 use rustls_pki_types::CertificateDer;
 
 use super::runtime::block_on;
-use crate::guard::{AskMarker, MARKER_PATH, MAX_MARKER_BYTES, MarkerAnswer, MarkerFailure, MarkerQuestion};
+use crate::guard::{
+    AskMarker, MARKER_HEADER, MARKER_PATH, MAX_MARKER_BYTES, MarkerAnswer, MarkerFailure, MarkerQuestion,
+};
 
 /// How long one question may take, handshake and all: a preview that sleeps needs a moment to wake.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,6 +70,7 @@ fn client(question: &MarkerQuestion<'_>) -> Result<reqwest::Client, MarkerFailur
         .redirect(reqwest::redirect::Policy::none())
         .resolve_to_addrs(&question.origin.host, question.addresses)
         .pool_max_idle_per_host(0)
+        .tls_info(true)
         .user_agent(concat!("cargo-loadgate/", env!("CARGO_PKG_VERSION")))
         .timeout(PATIENCE)
         .build()
@@ -88,7 +92,16 @@ async fn fetch(
         let value = response.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
+    let markers: Vec<_> = response
+        .headers()
+        .get_all(MARKER_HEADER)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let tls = response.extensions().get::<TlsInfo>();
     let mut answer = MarkerAnswer {
+        header: (!markers.is_empty()).then(|| markers.join(", ")),
+        certificate: tls.and_then(TlsInfo::peer_certificate).map(<[u8]>::to_vec),
         status: response.status().as_u16(),
         content_type: header(CONTENT_TYPE),
         age: header(AGE),
