@@ -11,6 +11,7 @@ mod loops;
 mod mixed;
 mod polite;
 mod profiles;
+mod revoked;
 mod scripts;
 mod sources;
 mod stall;
