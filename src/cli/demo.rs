@@ -3,6 +3,7 @@
 //! It runs the same rooms as `run`; only the configuration is built in. Where the machine is too noisy for the story
 //! to come out, the demo says so and does not claim a success.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,6 +135,8 @@ impl<'a> Stage<'a> {
 
     fn gate<'g>(&'g self, target: &'g ClearedTarget, records: &'g [Record]) -> Gate<'g> {
         Gate {
+            watch: None,
+            has_driven: Cell::new(false),
             target,
             target_kind: "loopback".to_owned(),
             machine: self.machine.clone(),
