@@ -105,6 +105,8 @@ pub enum RefusalCode {
     EndpointChanged,
     /// The environment brings its own trust roots.
     ForeignTrust,
+    /// The environment says that the world is reached through a proxy.
+    Proxy,
     /// The hosting platform forbids load tests that nobody announced, and the policy names no consent.
     NoConsent,
 }
@@ -165,6 +167,7 @@ impl RefusalCode {
             Self::Pushed => "pushed",
             Self::EndpointChanged => "endpoint-changed",
             Self::ForeignTrust => "foreign-trust",
+            Self::Proxy => "proxy",
             Self::NoConsent => "no-consent",
         }
     }

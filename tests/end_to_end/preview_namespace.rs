@@ -284,7 +284,7 @@ fn a_name_that_nobody_knows_is_refused() {
 }
 
 #[test]
-fn proxies_of_the_environment_are_not_used() {
+fn a_proxy_of_the_environment_is_refused_and_not_used() {
     let Some(stage) = Stage::set("return 200 'ok';") else { return };
     let proxy = stage.namespace.listen("127.0.0.1:3128");
     proxy.set_nonblocking(true).unwrap();
@@ -293,13 +293,14 @@ fn proxies_of_the_environment_are_not_used() {
         job = job.variable(name, "http://127.0.0.1:3128");
     }
 
-    stage.run(job).expect(0);
+    let ended = stage.run(job).expect(77);
 
+    assert!(ended.stderr.contains("L9") && ended.stderr.contains("proxy"), "{}", ended.stderr);
     let connected = proxy.accept();
     assert_eq!(connected.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     let own = stage.namespace.enter(|| TcpStream::connect("127.0.0.1:3128").unwrap());
     assert_eq!(proxy.accept().unwrap().1, own.local_addr().unwrap(), "a connection would have been seen");
-    assert!(stage.outcomes("2xx") > 50);
+    stage.assert_preview_was_only_asked_who_it_is();
 }
 
 #[test]
