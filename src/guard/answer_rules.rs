@@ -4,6 +4,8 @@
 //! Nothing is ever followed; a preview that leads elsewhere is no longer what was cleared. The rules look at the head
 //! of every answer, so that they compare bytes and ask for no memory before they object. Bodies are not read at all.
 
+use std::sync::OnceLock;
+
 use url::Url;
 
 use super::endpoint::Endpoint;
@@ -31,6 +33,8 @@ pub struct AnswerRules {
     production: Vec<String>,
     marker: Option<ExpectedMarker>,
     endpoint: Option<Endpoint>,
+    /// The first `Alt-Svc` that was let pass: an edge sends the same one with every answer.
+    known_services: OnceLock<Vec<u8>>,
 }
 
 /// What the header `Loadgate-Preview` must say.
@@ -51,6 +55,7 @@ impl AnswerRules {
             production,
             marker: None,
             endpoint: None,
+            known_services: OnceLock::new(),
         }
     }
 
@@ -122,12 +127,7 @@ impl AnswerRules {
             8 if (300..400).contains(&status) && name.eq_ignore_ascii_case(b"location") => {
                 self.object_to_location(status, value)
             }
-            7 if self.is_remote && name.eq_ignore_ascii_case(b"alt-svc") => {
-                (!self.home.keeps_services(value)).then(|| {
-                    let fact = format!("an answer names another host or port in Alt-Svc: {}", quoted(value));
-                    revoked(WIRE, RefusalCode::ForeignService, fact)
-                })
-            }
+            7 if self.is_remote && name.eq_ignore_ascii_case(b"alt-svc") => self.object_to_services(value),
             16 if is_marker(name) => self.object_to_marker(value),
             _ => None,
         }
@@ -185,7 +185,22 @@ impl AnswerRules {
         Some(revoked(WIRE, RefusalCode::Redirect, fact))
     }
 
-    fn object_to_marker(&self, value: &[u8]) -> Option<Revocation> {
+    fn object_to_services(&self, value: &[u8]) -> Option<Revocation> {
+        if self.known_services.get().is_some_and(|known| known == value) {
+            return None;
+        }
+        if self.home.keeps_services(value) {
+            // Another worker may have been first.
+            let _ = self.known_services.set(value.to_vec());
+            return None;
+        }
+        let fact = format!("an answer names another host or port in Alt-Svc: {}", quoted(value));
+        Some(revoked(WIRE, RefusalCode::ForeignService, fact))
+    }
+
+    /// Judges the value of the header `Loadgate-Preview`.
+    #[must_use]
+    pub fn object_to_marker(&self, value: &[u8]) -> Option<Revocation> {
         let expected = self.marker()?;
         object_to_marker(expected, value).map(|(code, fact)| revoked(PROOF, code, fact))
     }

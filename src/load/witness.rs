@@ -61,9 +61,13 @@ impl Witness {
             let is_told = match name.len() {
                 11 => may_say_when && name.eq_ignore_ascii_case(b"retry-after"),
                 13 => name.eq_ignore_ascii_case(b"server-timing"),
-                7 | 8 | MARKER_LETTERS => {
-                    is_marked |= name.eq_ignore_ascii_case(MARKER_HEADER.as_bytes());
+                7 | 8 => {
                     objection = objection.or_else(|| rules?.object_to_field(status, name, value));
+                    false
+                }
+                MARKER_LETTERS if name.eq_ignore_ascii_case(MARKER_HEADER.as_bytes()) => {
+                    is_marked = true;
+                    objection = objection.or_else(|| rules?.object_to_marker(value));
                     false
                 }
                 _ => false,
