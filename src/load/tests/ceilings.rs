@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::measurement::Ending;
+use crate::request::Wire;
 
 /// Serves and counts the requests that arrive.
 fn counting(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicU64>) {
@@ -48,12 +49,15 @@ fn a_run_ends_at_the_ceiling_of_requests_and_a_second_one_sends_nothing() {
 #[test]
 fn a_run_ends_at_the_ceiling_of_bytes() {
     let (address, arrived) = counting(OK);
+    let request = Wire::of(&Request::get("/").unwrap(), &local(address).origin().authority());
+    let bytes_each = (request.bytes().len() + OK.len()) as u64;
 
     let seen =
         drive_under(&Ceilings::new(u64::MAX, 10_000), address, &scenario(open_loop(500.0), 4, 60_000 * MS));
 
     assert!(matches!(&seen.ending, Ending::Exhausted(why) if why.contains("bytes")), "{seen:?}");
-    assert!(arrived.load(Ordering::SeqCst) >= 100, "a request and its answer are less than 100 bytes");
+    let arrived = arrived.load(Ordering::SeqCst);
+    assert!(arrived * bytes_each >= 10_000, "{arrived} requests of {bytes_each} bytes with their answers");
 }
 
 #[test]

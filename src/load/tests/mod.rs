@@ -4,6 +4,7 @@
 
 mod awkward;
 mod ceilings;
+mod conservation;
 mod hostile;
 mod http2;
 mod http2_hostile;
