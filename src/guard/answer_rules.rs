@@ -108,7 +108,7 @@ impl AnswerRules {
 
     /// Judges the status of an answer: some alone send their reader elsewhere.
     #[must_use]
-    pub fn object_to_status(&self, status: u16) -> Option<Revocation> {
+    pub fn object_to_status(&self, status: u16) -> Option<Box<Revocation>> {
         if !self.is_remote {
             return None;
         }
@@ -122,7 +122,7 @@ impl AnswerRules {
 
     /// Judges one header field of an answer. Names that it knows have 7, 8 or 16 letters.
     #[must_use]
-    pub fn object_to_field(&self, status: u16, name: &[u8], value: &[u8]) -> Option<Revocation> {
+    pub fn object_to_field(&self, status: u16, name: &[u8], value: &[u8]) -> Option<Box<Revocation>> {
         match name.len() {
             8 if (300..400).contains(&status) && name.eq_ignore_ascii_case(b"location") => {
                 self.object_to_location(status, value)
@@ -135,7 +135,7 @@ impl AnswerRules {
 
     /// Judges a certificate, DER: another signer and other names together are another server's.
     #[must_use]
-    pub fn object_to_certificate(&self, certificate: &[u8]) -> Option<Revocation> {
+    pub fn object_to_certificate(&self, certificate: &[u8]) -> Option<Box<Revocation>> {
         let before = self.endpoint.as_ref()?;
         let now = Endpoint::of(certificate)?;
         now.is_another_than(before).then(|| {
@@ -146,18 +146,18 @@ impl AnswerRules {
 
     /// Says why an answer that is pushed over HTTP/2 ends the load: every target was told not to.
     #[must_use]
-    pub fn object_to_push() -> Revocation {
+    pub fn object_to_push() -> Box<Revocation> {
         revoked(WIRE, RefusalCode::Pushed, "the server pushes what nobody asked for".to_owned())
     }
 
     /// Says why too many answers without the marker end the load.
     #[must_use]
-    pub fn loss_of_marker(&self, missing: u64, of: u64) -> Revocation {
+    pub fn loss_of_marker(&self, missing: u64, of: u64) -> Box<Revocation> {
         let fact = format!("{missing} of the last {of} answers lack the header {MARKER_HEADER}");
         revoked(PROOF, RefusalCode::MarkerMissing, fact)
     }
 
-    fn object_to_location(&self, status: u16, value: &[u8]) -> Option<Revocation> {
+    fn object_to_location(&self, status: u16, value: &[u8]) -> Option<Box<Revocation>> {
         if self.home.keeps(value) {
             return None;
         }
@@ -185,7 +185,7 @@ impl AnswerRules {
         Some(revoked(WIRE, RefusalCode::Redirect, fact))
     }
 
-    fn object_to_services(&self, value: &[u8]) -> Option<Revocation> {
+    fn object_to_services(&self, value: &[u8]) -> Option<Box<Revocation>> {
         if self.known_services.get().is_some_and(|known| known == value) {
             return None;
         }
@@ -200,7 +200,7 @@ impl AnswerRules {
 
     /// Judges the value of the header `Loadgate-Preview`.
     #[must_use]
-    pub fn object_to_marker(&self, value: &[u8]) -> Option<Revocation> {
+    pub fn object_to_marker(&self, value: &[u8]) -> Option<Box<Revocation>> {
         let expected = self.marker()?;
         object_to_marker(expected, value).map(|(code, fact)| revoked(PROOF, code, fact))
     }
@@ -229,8 +229,9 @@ fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
-fn revoked(layer: &'static str, code: RefusalCode, fact: String) -> Revocation {
-    Revocation { layer, code, fact, is_transient: false }
+/// Boxed, so that the usual answer, which nobody objects to, costs a null pointer.
+fn revoked(layer: &'static str, code: RefusalCode, fact: String) -> Box<Revocation> {
+    Box::new(Revocation { layer, code, fact, is_transient: false })
 }
 
 /// Quotes a field from outside, shortened and harmless.

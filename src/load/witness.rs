@@ -78,9 +78,7 @@ impl Witness {
         }
         // An error page may be the edge's own, which knows of no marker.
         self.lacks_marker = self.is_marker_promised && !is_marked && status < 500;
-        if let Some(objection) = objection {
-            self.objection = Some(Box::new(objection));
-        }
+        self.objection = objection.or(self.objection.take());
     }
 
     /// Returns whether the last answer lacks the marker that every answer must have.
