@@ -1,6 +1,6 @@
 //! The middle of every run: drive each scenario, judge it against what is remembered, and measure a suspicion twice.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) struct Gate<'a> {
     pub(super) watch: Option<Watch>,
     /// Whether something was driven since the target was cleared.
     pub(super) has_driven: Cell<bool>,
+    /// What the report should say beside the verdicts.
+    pub(super) remarks: RefCell<Vec<String>>,
     /// Ends every run, whatever the reason.
     pub(super) stop: &'a StopSignal,
     pub(super) display: &'a Display<'a>,
@@ -118,6 +120,7 @@ impl Gate<'_> {
                     vigil.look(&progress);
                 }
             })
+            .inspect(|_| self.note(label, vigil.as_ref().and_then(Vigil::remark)))
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
         };
         let Some(plan) = &scenario.script else {
@@ -138,6 +141,10 @@ impl Gate<'_> {
         };
         scripted::conclude(script, &measurement, self.display.console(), self.out)?;
         Ok(measurement)
+    }
+
+    fn note(&self, label: &str, remark: Option<String>) {
+        self.remarks.borrow_mut().extend(remark.map(|remark| format!("{label}: {remark}")));
     }
 
     /// Load begins anew with each drive: the forge is asked before, except right after the target was cleared.

@@ -1,6 +1,6 @@
 //! `run`: parse → configure → clear → prepare → drive → recall → compare → judge → report → publish.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::arguments::RunArguments;
 use super::artefacts;
@@ -50,6 +50,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         ceilings: subject.ceilings(&settings),
         watch: subject.watch(session, &cleared, &stop)?,
         has_driven: Cell::new(false),
+        remarks: RefCell::default(),
         stop: &stop,
         display: &display,
         out: &settings.out,
@@ -63,6 +64,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         });
     }
     let judged = unless_revoked(judged, gate.watch.as_ref());
+    report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);

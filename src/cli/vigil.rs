@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::evidence::Watch;
-use crate::guard::Recheck;
+use crate::guard::{MARKER_HEADER, Recheck};
 use crate::load::Progress;
 use crate::scenario::{Level, LoadProfile, Pacing, RateShape, Stage};
 
@@ -39,7 +39,8 @@ pub(super) struct Vigil<'a, W> {
 #[derive(Default)]
 struct Noted {
     has_redirect: bool,
-    lacks_marker: bool,
+    /// Answers without the marker that they must have.
+    unmarked: u64,
     steps: usize,
     /// When the forge was asked last, by the time of the drive.
     forge_asked: Option<Duration>,
@@ -54,9 +55,10 @@ impl<'a, W: AskSoon> Vigil<'a, W> {
     /// Looks at how far the drive is.
     pub(super) fn look(&self, progress: &Progress) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if progress.unmarked > 0 && !std::mem::replace(&mut noted.lacks_marker, true) {
+        if progress.unmarked > 0 && noted.unmarked == 0 {
             self.watch.ask_soon(Recheck::Target);
         }
+        noted.unmarked = progress.unmarked;
         let is_first_redirect = progress.redirects > 0 && !std::mem::replace(&mut noted.has_redirect, true);
         // The lead-in is what comes before the measured time, as far as that is known.
         let lead_in = progress.total.saturating_sub(self.duration);
@@ -71,6 +73,15 @@ impl<'a, W: AskSoon> Vigil<'a, W> {
         }
         // A step that comes right after a question is covered by it.
         noted.steps = noted.steps.max(near);
+    }
+}
+
+impl<W> Vigil<'_, W> {
+    /// Returns what the report should say although it ended nothing.
+    pub(super) fn remark(&self) -> Option<String> {
+        let unmarked = self.noted.lock().unwrap_or_else(PoisonError::into_inner).unmarked;
+        (unmarked > 0)
+            .then(|| format!("answers without the header {MARKER_HEADER} that they must have: {unmarked}"))
     }
 }
 
@@ -160,6 +171,27 @@ mod tests {
         let profile = profile(&[(1.0, 0), (1.0, 20), (2.0, 1), (3.0, 1), (4.0, 1), (4.0, 37)]);
 
         assert_eq!(asked_at(&profile, |_| (0, 0)).len(), 2);
+    }
+
+    #[test]
+    fn answers_without_their_marker_are_told_although_they_end_nothing() {
+        let asked = Asked::default();
+        let vigil = Vigil::over(&asked, &profile(&[(1.0, 0), (1.0, 60)]));
+        assert_eq!(vigil.remark(), None);
+
+        for unmarked in [0, 1, 3] {
+            vigil.look(&Progress {
+                phase: Phase::Measuring,
+                elapsed: SECOND,
+                total: 70 * SECOND,
+                answered: 1_000,
+                errors: 0,
+                redirects: 0,
+                unmarked,
+            });
+        }
+
+        assert!(vigil.remark().unwrap().ends_with("must have: 3"));
     }
 
     #[test]
