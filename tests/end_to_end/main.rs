@@ -36,5 +36,7 @@ mod preview_comment;
 mod preview_namespace;
 #[cfg(target_os = "linux")]
 mod preview_proof;
+#[cfg(target_os = "linux")]
+mod preview_revoked;
 mod service;
 mod target;

@@ -5,6 +5,7 @@
 //! connection drives it, so that what several lines write or receive at once costs one system call.
 
 mod failure;
+mod frames;
 mod greeting;
 mod place;
 mod prepared;

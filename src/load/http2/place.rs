@@ -182,7 +182,7 @@ async fn open(
     if orders.tls.is_some() && !stream.is_http2() {
         return Err(OutcomeClass::Connect);
     }
-    greet(Counted::new(stream, traffic)).await.map_err(|failure| match failure {
+    greet(Counted::new(stream, traffic, orders.stop.clone())).await.map_err(|failure| match failure {
         Failure::Protocol => OutcomeClass::Protocol,
         _ => OutcomeClass::Connect,
     })

@@ -12,6 +12,7 @@ mod loops;
 mod mixed;
 mod polite;
 mod profiles;
+mod revoked;
 mod scripts;
 mod sources;
 mod stall;
