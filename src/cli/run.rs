@@ -1,5 +1,6 @@
 //! `run`: parse → configure → clear → prepare → drive → recall → compare → judge → report → publish.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::arguments::RunArguments;
@@ -53,13 +54,15 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         records: &recalled.records,
         threads: settings.threads,
         ceilings: subject.ceilings(&settings),
+        watch: subject.watch(session, &cleared, &stop)?,
+        has_driven: Cell::new(false),
+        remarks: RefCell::default(),
         stop: &stop,
         display: &display,
         out: &settings.out,
         echo: EchoWatch::of(&placeholders).map(Arc::new),
         placeholders,
     };
-    let watch = subject.watch(session, &cleared, &stop)?;
     let mut judged = Vec::new();
     for scenario in &scenarios {
         let one = gate.judge(scenario)?;
@@ -68,7 +71,8 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
             None => one,
         });
     }
-    let judged = unless_revoked(judged, watch);
+    let judged = unless_revoked(judged, gate.watch.as_ref());
+    report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);
@@ -100,7 +104,7 @@ fn announce(session: &Session, settings: &Settings) {
 }
 
 /// Asks a last time: a target that became another one during the last seconds was loaded as that.
-fn unless_revoked(judged: Vec<Judged>, watch: Option<Watch>) -> Vec<Judged> {
+fn unless_revoked(judged: Vec<Judged>, watch: Option<&Watch>) -> Vec<Judged> {
     match watch.and_then(|watch| watch.ask_now(Recheck::Target)) {
         Some(revocation) => {
             judged.into_iter().map(|one| one.without_target(&revocation.to_string())).collect()
