@@ -1,30 +1,62 @@
-//! Measures what a decision of the guard costs, and tries to make it dial a host outside the grammar.
+//! Measures what the guard costs before and during a run, and tries to make it dial a host outside the grammar.
 //!
-//! `cargo bench --bench guard` times the layers that need no network. `cargo bench --bench guard -- 10000000` also
+//! `cargo bench --bench guard` times the layers that need no network, the rules that every answer is held against, and
+//! what is asked again while load runs. `cargo bench --bench guard -- 10000000` also
 //! throws that many mutated targets at all layers, with a resolver that writes down each name it is asked for, and
 //! fails at the first name that is not the pull request's own preview. The seed is printed; a second number sets it.
 
 #![expect(clippy::print_stdout, reason = "the table is what this bench is for")]
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cargo_loadgate::clock;
 use cargo_loadgate::context::{
     CommitSha, Context, Forge, PullRequest, PullRequestEvent, PullRequestNumber, Repository,
 };
+use cargo_loadgate::evidence::{HttpMarker, Rounds};
 use cargo_loadgate::guard::{
     self, AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
     Depth, FindListener, Inquiry, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Policy,
-    PreviewPattern, ProductionHost, ReceiptDecision, Resolution, Resolve, ResolveError, Review, Surroundings,
+    PreviewPattern, ProductionHost, ReceiptDecision, Recheck, Resolution, Resolve, ResolveError, Review,
+    Surroundings,
 };
-use cargo_loadgate::target::{Candidate, Source};
+use cargo_loadgate::target::{Candidate, Origin, Scheme, Source};
+use rustix::time::{ClockId, clock_gettime};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::PrivateKeyDer;
 
 const OWN_HOST: &str = "pr-7.preview.kiosk.example";
 
 const TIMED_DECISIONS: u32 = 20_000;
+
+const TIMED_ANSWERS: u32 = 2_000_000;
+
+const TIMED_QUESTIONS: u32 = 50;
+
+/// What a request costs the client at least, on the machine of docs/performance.md; the share is of this.
+const REQUEST: Duration = Duration::from_nanos(3_600);
+
+/// The head of an answer as an edge sends it.
+const HEAD: [(&str, &str); 12] = [
+    ("date", "Fri, 27 Nov 2026 19:00:00 GMT"),
+    ("content-type", "application/json; charset=utf-8"),
+    ("content-length", "1024"),
+    ("connection", "keep-alive"),
+    ("server", "edge"),
+    ("vary", "accept-encoding"),
+    ("cache-control", "private, max-age=0"),
+    ("alt-svc", "h3=\":443\"; ma=86400"),
+    ("etag", "\"0123456789abcdef\""),
+    ("x-request-id", "01234567-89ab-cdef-0123-456789abcdef"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("loadgate-preview", "preview; commit=0123456789abcdef0123456789abcdef01234567"),
+];
 
 /// How many mutations are tried between two lines of progress.
 const PROGRESS_STEP: u64 = 1_000_000;
@@ -96,6 +128,21 @@ impl Resolve for Recorder {
     }
 }
 
+/// A world in which our own preview is all right.
+struct AllRight;
+
+impl Resolve for AllRight {
+    fn resolve(&self, _: &str) -> Result<Resolution, ResolveError> {
+        Ok(Resolution { addresses: vec![IpAddr::from([76, 76, 21, 21])], ..Resolution::default() })
+    }
+}
+
+impl AskMarker for AllRight {
+    fn ask(&self, _: &MarkerQuestion<'_>) -> Result<MarkerAnswer, MarkerFailure> {
+        Ok(MarkerAnswer { status: 404, ..MarkerAnswer::default() })
+    }
+}
+
 impl ControlPlane for Recorder {
     /// Says that our own preview is deployed, so that nothing is refused here that should be refused elsewhere.
     fn deployments(&self, question: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
@@ -138,6 +185,8 @@ fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
     let inquiry = inquiry();
     time_offline_layers(&inquiry);
+    time_rules(&inquiry);
+    time_marker();
     let Some(tries) = numbers.next() else { return ExitCode::SUCCESS };
     let seed = numbers.next().unwrap_or_else(|| fastrand::u64(..));
     println!("{tries} targets from seed {seed}");
@@ -173,6 +222,95 @@ fn time_offline_layers(inquiry: &Inquiry) {
     times.sort();
     let at = |share: usize| times[times.len() * share / 100];
     println!("all offline layers: median {:?}, p99 {:?}", at(50), at(99));
+}
+
+/// Times what every answer is held against, and what the layers cost that are asked again.
+fn time_rules(inquiry: &Inquiry) {
+    let recorder = Recorder::default();
+    let world = Outside { resolver: &AllRight, marker: &AllRight, ..recorder.outside() };
+    let target = guard::clear(inquiry, &world).expect("everything is in order");
+    let rules = target.answer_rules();
+    let start = clock::monotonic();
+    for _ in 0..TIMED_ANSWERS {
+        let status = black_box(200);
+        let mut objection = rules.object_to_status(status);
+        for (name, value) in black_box(&HEAD) {
+            // As in the load path, which sees every header anyway: the length sorts out nearly all of them.
+            if matches!(name.len(), 7 | 8 | 16) {
+                objection =
+                    objection.or_else(|| rules.object_to_field(status, name.as_bytes(), value.as_bytes()));
+            }
+        }
+        assert!(black_box(objection).is_none());
+    }
+    let each = start.elapsed() / TIMED_ANSWERS;
+    let share = each.as_secs_f64() / REQUEST.as_secs_f64();
+    println!("rules for an answer's head: {each:?}, {:.2} % of a request", share * 100.0);
+    for (which, every) in
+        [(Recheck::Target, Rounds::default().target), (Recheck::Forge, Rounds::default().forge)]
+    {
+        let start = clock::monotonic();
+        for _ in 0..TIMED_DECISIONS {
+            let said = guard::recheck(&target, inquiry, &world, which);
+            assert!(black_box(said).is_ok());
+        }
+        let each = start.elapsed() / TIMED_DECISIONS;
+        println!("layers that are asked again ({which:?}, every {every:?}): {each:?}");
+    }
+}
+
+/// Measures the processor time of asking for a marker over TLS; both ends of it are in this process, so that it is more
+/// than the client's.
+fn time_marker() {
+    let made = rcgen::generate_simple_self_signed([OWN_HOST.to_owned()]).expect("a certificate can be made");
+    let root = made.cert.der().to_vec();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the usual versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![made.cert.der().clone()],
+            PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()),
+        )
+        .expect("the certificate is one");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let address = listener.local_addr().expect("a listener has an address");
+    std::thread::spawn(move || serve(&listener, &Arc::new(server)));
+    let origin = Origin { scheme: Scheme::Https, host: OWN_HOST.into(), port: address.port() };
+    let roots = [root];
+    let question = MarkerQuestion { origin: &origin, addresses: &[address], trusted_roots: &roots };
+    let before = processor_time();
+    for _ in 0..TIMED_QUESTIONS {
+        let answer = HttpMarker.ask(&question).expect("the server answers");
+        assert_eq!(answer.status, 404);
+    }
+    let each = (processor_time() - before) / TIMED_QUESTIONS;
+    let every = Rounds::default().target;
+    let share = each.as_secs_f64() / every.as_secs_f64();
+    println!(
+        "a marker over TLS, both ends: {each:?} every {every:?}, {:.3} % of one processor",
+        share * 100.0
+    );
+}
+
+fn serve(listener: &TcpListener, server: &Arc<ServerConfig>) {
+    for stream in listener.incoming().flatten() {
+        let Ok(session) = ServerConnection::new(Arc::clone(server)) else { return };
+        let mut stream = StreamOwned::new(session, stream);
+        // One question fits into one read.
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    }
+}
+
+/// Returns the processor time of this process so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let fact = "processor time is not negative";
+    Duration::new(time.tv_sec.try_into().expect(fact), time.tv_nsec.try_into().expect(fact))
 }
 
 /// Returns how many targets reached DNS, or the first one that asked for a foreign name.

@@ -90,6 +90,16 @@ pub struct ProductionFact {
     pub variable: String,
 }
 
+/// Places where code is kept: a home page there is nobody's production.
+const CODE_HOSTS: [&str; 7] =
+    ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "crates.io", "docs.rs", "lib.rs"];
+
+/// Returns whether a host keeps code, so that a home page there says nothing of production.
+#[must_use]
+pub fn keeps_code(host: &str) -> bool {
+    CODE_HOSTS.contains(&host)
+}
+
 /// How a target is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,15 +1,25 @@
 //! Fuzzes the response parser: no bytes may make it panic, and however they are split the result must be the same.
 //!
-//! The parser's own files are compiled in, so it stays private to the program and this builds in seconds.
+//! The parser's own files are compiled in, with the guard whose rules it holds heads against, so it stays private to the
+//! program and this builds in seconds.
 
 #![no_main]
-#![allow(dead_code, reason = "the program uses more of these files than the parser does")]
+#![allow(dead_code, unused_imports, reason = "the program uses more of these files than the parser does")]
 
 use libfuzzer_sys::fuzz_target;
 
 use self::load::codec::{Decoder, Malformed};
 use self::load::witness::Witness;
 use self::request::Interest;
+
+#[path = "../../src/context.rs"]
+mod context;
+#[path = "../../src/guard/mod.rs"]
+mod guard;
+#[path = "../../src/secret.rs"]
+mod secret;
+#[path = "../../src/target.rs"]
+mod target;
 
 #[path = "../../src/load"]
 mod load {

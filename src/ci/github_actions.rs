@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::payload::{self, DeploymentStatusPayload, PullRequestPayload, RepositoryBody, RunPullRequestBody};
-use super::{CiError, Environment, Reading};
+use super::{CiError, Environment, Reading, production};
 use crate::context::{
     CommitSha, Context, Deployment, Forge, MalformedFact, PullRequest, PullRequestEvent, PullRequestNumber,
     Repository,
@@ -62,7 +62,9 @@ fn read_pull_request(environment: &Environment) -> Result<Reading, CiError> {
         claims: vec![],
     };
     facts.agree_with_job(&context)?;
-    Ok(Reading::of(Context::PullRequest(Box::new(context))))
+    let mut reading = Reading::of(Context::PullRequest(Box::new(context)));
+    reading.production.extend(production::homepage(&payload.repository));
+    Ok(reading)
 }
 
 fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError> {
@@ -109,6 +111,7 @@ fn read_deployment_status(environment: &Environment) -> Result<Reading, CiError>
         reference: deployment.reference,
     });
     let mut reading = Reading::of(Context::PullRequest(Box::new(context)));
+    reading.production.extend(production::homepage(&payload.repository));
     if candidates.is_none() {
         reading.warnings.push(format!("deployment {} names no URL", deployment.id));
     }
@@ -313,6 +316,25 @@ mod tests {
         for repo in [json!({ "full_name": "mallory/shop" }), Value::Null] {
             let payload = changed(pull_request_payload(), "/pull_request/head/repo", repo);
             assert!(pull_request_of("pull_request", &payload).is_from_fork);
+        }
+    }
+
+    #[test]
+    fn the_homepage_of_the_repository_is_called_production() {
+        for (event, payload) in
+            [("pull_request", pull_request_payload()), ("deployment_status", deployment_payload())]
+        {
+            let named = |key: &str, value: Value| {
+                let mut payload = payload.clone();
+                payload["repository"][key] = value;
+                let production = read_event(event, &payload).unwrap().production;
+                production.into_iter().map(|fact| fact.host).collect::<Vec<_>>()
+            };
+
+            assert_eq!(named("homepage", json!("https://www.shop.test/")), ["www.shop.test"]);
+            assert_eq!(named("website", json!("https://www.shop.test/")), ["www.shop.test"]);
+            assert_eq!(named("homepage", json!("https://github.com/acme/shop")), [""; 0]);
+            assert_eq!(named("homepage", Value::Null), [""; 0]);
         }
     }
 

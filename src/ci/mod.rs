@@ -56,7 +56,7 @@ pub fn read(environment: &Environment) -> Result<Reading, CiError> {
         Recognised::Unknown { system } => Reading::of(Context::OtherCi { system, event: String::new() }),
         Recognised::Nothing => Reading::of(Context::Desk),
     };
-    reading.production = production;
+    reading.production.extend(production);
     if let Context::PullRequest(pull_request) = &mut reading.context {
         pull_request.claims = claims::read(environment)?;
     }

@@ -42,6 +42,10 @@ pub(super) struct BranchBody {
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoryBody {
     pub(super) full_name: String,
+    /// What people write into the repository's page; GitHub's name for it.
+    pub(super) homepage: Option<String>,
+    /// The same, as Gitea and Forgejo call it.
+    pub(super) website: Option<String>,
 }
 
 /// The payload of a `deployment_status` event.

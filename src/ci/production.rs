@@ -3,10 +3,13 @@
 //! Each rule was taken from the platform's documentation. A variable that holds a preview on one day and production
 //! on another counts only where its companion says production.
 
+use std::net::IpAddr;
+
 use url::Url;
 
+use super::payload::RepositoryBody;
 use super::{CiError, Environment};
-use crate::target::ProductionFact;
+use crate::target::{ProductionFact, keeps_code};
 
 /// One variable, when it counts, and how to read a production host from it.
 struct Rule {
@@ -62,6 +65,16 @@ pub(super) fn facts(environment: &Environment) -> Result<Vec<ProductionFact>, Ci
     Ok(facts)
 }
 
+/// Returns what the repository's page calls its home, where that is a site and not the code itself.
+///
+/// Nobody promised that it is one: a text without a host is no fact, other than in a platform's variable.
+pub(super) fn homepage(repository: &RepositoryBody) -> Option<ProductionFact> {
+    let texts = [&repository.homepage, &repository.website];
+    let host = texts.into_iter().flatten().find_map(|text| host_of(text.trim()))?;
+    let is_site = host.contains('.') && !keeps_code(&host) && host.parse::<IpAddr>().is_err();
+    is_site.then(|| ProductionFact { host, variable: "the repository's homepage".to_owned() })
+}
+
 fn is_netlify_production(environment: &Environment) -> Result<bool, CiError> {
     Ok(environment.is_set("NETLIFY") && environment.says("CONTEXT", "production")?)
 }
@@ -92,6 +105,34 @@ fn pages_project_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn home(text: &str) -> Option<String> {
+        let body =
+            RepositoryBody { full_name: "acme/shop".into(), homepage: Some(text.into()), website: None };
+        homepage(&body).map(|fact| fact.host)
+    }
+
+    #[test]
+    fn the_repositorys_homepage_is_production() {
+        for text in ["https://www.shop.test/", "www.shop.test", " HTTP://WWW.shop.test:8080/a?b#c "] {
+            assert_eq!(home(text).as_deref(), Some("www.shop.test"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_homepage_that_is_no_site_says_nothing() {
+        for text in [
+            "",
+            "shop",
+            "our shop",
+            "https://",
+            "https://github.com/acme/shop",
+            "https://docs.rs/shop",
+            "127.0.0.1",
+        ] {
+            assert_eq!(home(text), None, "{text:?}");
+        }
+    }
 
     fn hosts(pairs: &[(&str, &str)]) -> Vec<String> {
         let facts = facts(&Environment::from_pairs(pairs.iter().copied())).unwrap();

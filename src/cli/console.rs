@@ -179,8 +179,7 @@ fn masking(value: &str) -> Vec<String> {
     let in_url: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let mut spellings: Vec<String> = value.lines().map(str::to_owned).collect();
     spellings.push(encoded.trim_end_matches('=').to_owned());
-    spellings.push(in_url);
-    spellings.dedup();
+    spellings.extend((in_url != value).then_some(in_url));
     let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     // Shorter ones would blacken the whole log.
     let kept = spellings.iter().filter(|text| text.trim().len() >= 6);

@@ -3,7 +3,7 @@
 //! It runs the same rooms as `run`; only the configuration is built in. Where the machine is too noisy for the story
 //! to come out, the demo says so and does not claim a success.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,6 +137,9 @@ impl<'a> Stage<'a> {
 
     fn gate<'g>(&'g self, target: &'g ClearedTarget, records: &'g [Record]) -> Gate<'g> {
         Gate {
+            watch: None,
+            has_driven: Cell::new(false),
+            remarks: RefCell::default(),
             target,
             target_kind: "loopback".to_owned(),
             machine: self.machine.clone(),

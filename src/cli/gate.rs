@@ -1,6 +1,6 @@
 //! The middle of every run: drive each scenario, judge it against what is remembered, and measure a suspicion twice.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,13 @@ use super::emergency::Emergency;
 use super::failure::{Failure, chain};
 use super::progress::Display;
 use super::scripted;
+use super::vigil::Vigil;
 use crate::baseline::{Fingerprint, Machine, Record};
 use crate::clock;
 use crate::compare::{self, Comparison, History, Mode};
 use crate::context::CommitSha;
-use crate::guard::ClearedTarget;
+use crate::evidence::Watch;
+use crate::guard::{ClearedTarget, Recheck};
 use crate::load::{self, Ceilings, DriveOptions, EchoWatch, StopSignal};
 use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
@@ -39,6 +41,12 @@ pub(super) struct Gate<'a> {
     pub(super) threads: NonZeroUsize,
     /// What all scenarios together may send and receive.
     pub(super) ceilings: Ceilings,
+    /// Asks the guard again while load runs, where somebody else than this run decides what the target is.
+    pub(super) watch: Option<Watch>,
+    /// Whether something was driven since the target was cleared.
+    pub(super) has_driven: Cell<bool>,
+    /// What the report should say beside the verdicts.
+    pub(super) remarks: RefCell<Vec<String>>,
     /// Ends every run, whatever the reason.
     pub(super) stop: &'a StopSignal,
     pub(super) display: &'a Display<'a>,
@@ -115,11 +123,17 @@ impl Gate<'_> {
     pub(super) fn drive(&self, scenario: &Scenario, label: &str) -> Result<Measurement, Failure> {
         let options =
             DriveOptions { threads: self.threads, ceilings: self.ceilings.clone(), echo: self.echo.clone() };
+        self.ask_again();
+        let vigil = self.watch.as_ref().map(|watch| Vigil::over(watch, &scenario.profile));
         let drawn = self.display.begin(label);
         let drive = |sources: &dyn RequestSources| {
             load::drive(self.target, scenario, sources, &options, self.stop, &|progress| {
                 drawn.show(&progress);
+                if let Some(vigil) = &vigil {
+                    vigil.look(&progress);
+                }
             })
+            .inspect(|_| self.note(label, vigil.as_ref().and_then(Vigil::remark)))
             .map_err(|error| Failure::incomplete(chain(&error), Some(error.help())))
         };
         let Some(plan) = &scenario.script else {
@@ -156,6 +170,19 @@ impl Gate<'_> {
             scripted::conclude(script, &measurement, self.display.console(), self.out)?;
         }
         Ok(())
+    }
+
+    fn note(&self, label: &str, remark: Option<String>) {
+        self.remarks.borrow_mut().extend(remark.map(|remark| format!("{label}: {remark}")));
+    }
+
+    /// Load begins anew with each drive: the forge is asked before, except right after the target was cleared.
+    fn ask_again(&self) {
+        if self.has_driven.replace(true)
+            && let Some(watch) = &self.watch
+        {
+            watch.ask_now(Recheck::Forge);
+        }
     }
 
     /// Returns a measurement of now in the form that baselines are stored in.

@@ -29,6 +29,7 @@ mod session;
 mod signals;
 mod subject;
 mod target;
+mod vigil;
 
 use std::io::Write;
 use std::process::ExitCode;

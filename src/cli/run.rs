@@ -1,6 +1,6 @@
 //! `run`: parse → configure → clear → prepare → drive → recall → compare → judge → report → publish.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::arguments::RunArguments;
@@ -64,6 +64,9 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         records: &recalled.records,
         threads: settings.threads,
         ceilings: subject.ceilings(&settings),
+        watch: subject.watch(session, &cleared, &stop)?,
+        has_driven: Cell::new(false),
+        remarks: RefCell::default(),
         stop: &stop,
         display: &display,
         out: &settings.out,
@@ -72,15 +75,15 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         echo: EchoWatch::of(&placeholders).map(Arc::new),
         placeholders,
     };
-    let watch = subject.watch(session, &cleared, &stop)?;
     let judged = match judge(&gate, &scenarios, &subject) {
-        Ok(judged) => unless_revoked(judged, watch),
+        Ok(judged) => unless_revoked(judged, gate.watch.as_ref()),
         Err(failure) => {
             // What a script says may be what explains it.
             gate.hear_scripts()?;
             return Err(failure);
         }
     };
+    report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);
@@ -141,7 +144,7 @@ fn announce(session: &Session, settings: &Settings) {
 }
 
 /// Asks a last time: a target that became another one during the last seconds was loaded as that.
-fn unless_revoked(judged: Vec<Judged>, watch: Option<Watch>) -> Vec<Judged> {
+fn unless_revoked(judged: Vec<Judged>, watch: Option<&Watch>) -> Vec<Judged> {
     match watch.and_then(|watch| watch.ask_now(Recheck::Target)) {
         Some(revocation) => {
             judged.into_iter().map(|one| one.without_target(&revocation.to_string())).collect()

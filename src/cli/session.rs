@@ -9,14 +9,15 @@ use super::arguments::OutputArguments;
 use super::console::Console;
 use super::failure::{Failure, chain};
 use crate::ci::Environment;
-use crate::evidence::{Forges, World};
+use crate::evidence::{Forges, GITLAB_TOKEN_VARIABLE, World};
 use crate::guard::{MARKER_KEY_VARIABLE, Surroundings};
 use crate::redact::Redactor;
 use crate::secret::Secret;
 
 /// Variables whose values must never be shown.
-const SECRET_VARIABLES: [&str; 5] = [
+const SECRET_VARIABLES: [&str; 6] = [
     MARKER_KEY_VARIABLE,
+    GITLAB_TOKEN_VARIABLE,
     "GITHUB_TOKEN",
     "GH_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
@@ -63,6 +64,8 @@ impl Session {
         Forges {
             github_token: self.forge_token(),
             github_api: self.variable("GITHUB_API_URL").map(str::to_owned),
+            gitlab_token: self.variable(GITLAB_TOKEN_VARIABLE).map(|token| Secret::new(token.to_owned())),
+            gitlab_api: self.variable("CI_API_V4_URL").map(str::to_owned),
             cancel: self.cancel.clone(),
         }
     }

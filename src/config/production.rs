@@ -11,13 +11,10 @@ use super::file_v1::{ProductionFile, parse_toml};
 use super::find::{read_text, table_at};
 use super::problem::{Located, Problem, Problems};
 use crate::guard::ProductionHost;
+use crate::target::keeps_code;
 
 /// How deep names may be nested: `terraform output` seldom goes beyond two.
 const MAX_DEPTH: usize = 16;
-
-/// Places where code is kept: a home page there is nobody's production.
-const CODE_HOSTS: [&str; 7] =
-    ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "crates.io", "docs.rs", "lib.rs"];
 
 /// What is wrong with a file, and how to mend it.
 struct Flaw {
@@ -105,7 +102,7 @@ fn host_of(name: &str) -> Result<ProductionHost, Flaw> {
         name.strip_prefix("*.").unwrap_or(name).to_owned()
     };
     let host = ProductionHost::parse(&host).map_err(|_| unreadable())?;
-    if CODE_HOSTS.contains(&host.as_str()) {
+    if keeps_code(host.as_str()) {
         return Err(flaw(
             format!("{host} keeps code, it is not production"),
             "name the address of the live service, or leave this file out",

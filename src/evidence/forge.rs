@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::gitlab;
 use crate::context::Forge;
 use crate::github::{Client, DeploymentDesk, DeploymentFilter, DeploymentRecord, GithubError};
 use crate::guard::{
@@ -40,13 +41,20 @@ pub struct Forges {
     pub github_token: Option<Secret>,
     /// `GITHUB_API_URL`.
     pub github_api: Option<String>,
+    /// `LOADGATE_GITLAB_TOKEN`.
+    pub gitlab_token: Option<Secret>,
+    /// `CI_API_V4_URL`.
+    pub gitlab_api: Option<String>,
     /// Ends a question early.
     pub cancel: CancellationToken,
 }
 
 impl ControlPlane for Forges {
     fn deployments(&self, question: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
-        self.ask_github(question)
+        match question.forge {
+            Forge::GitLab => gitlab::ask(self, question),
+            Forge::GitHub | Forge::Other => self.ask_github(question),
+        }
     }
 }
 

@@ -3,14 +3,16 @@
 //! No redirect is followed, no proxy is used, no other address is dialled, and no more is read than a marker can need.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AGE, CONTENT_TYPE, HeaderName, LOCATION};
-use rustls_pki_types::CertificateDer;
+use reqwest::tls::TlsInfo;
 
 use super::runtime::block_on;
-use crate::guard::{AskMarker, MARKER_PATH, MAX_MARKER_BYTES, MarkerAnswer, MarkerFailure, MarkerQuestion};
+use super::web::{self, root_cause};
+use crate::guard::{
+    AskMarker, MARKER_HEADER, MARKER_PATH, MAX_MARKER_BYTES, MarkerAnswer, MarkerFailure, MarkerQuestion,
+};
 
 /// How long one question may take, handshake and all: a preview that sleeps needs a moment to wake.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,25 +51,12 @@ fn nonce() -> Result<String, MarkerFailure> {
 
 fn client(question: &MarkerQuestion<'_>) -> Result<reqwest::Client, MarkerFailure> {
     let unfit = |error: &(dyn Error + 'static)| MarkerFailure::Certificate(root_cause(error));
-    let mut roots = rustls::RootCertStore::empty();
-    // Single system certificates that cannot be read are no reason to stop: others may be enough.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for root in question.trusted_roots {
-        roots.add(CertificateDer::from(root.clone())).map_err(|error| unfit(&error))?;
-    }
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    web::client(question.trusted_roots)
         .map_err(|error| unfit(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
         .https_only(true)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
         .resolve_to_addrs(&question.origin.host, question.addresses)
         .pool_max_idle_per_host(0)
-        .user_agent(concat!("cargo-loadgate/", env!("CARGO_PKG_VERSION")))
+        .tls_info(true)
         .timeout(PATIENCE)
         .build()
         .map_err(|error| unfit(&error))
@@ -88,7 +77,16 @@ async fn fetch(
         let value = response.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
+    let markers: Vec<_> = response
+        .headers()
+        .get_all(MARKER_HEADER)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let tls = response.extensions().get::<TlsInfo>();
     let mut answer = MarkerAnswer {
+        header: (!markers.is_empty()).then(|| markers.join(", ")),
+        certificate: tls.and_then(TlsInfo::peer_certificate).map(<[u8]>::to_vec),
         status: response.status().as_u16(),
         content_type: header(CONTENT_TYPE),
         age: header(AGE),
@@ -121,12 +119,4 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
     // An I/O error does not name what it holds as its source, only what is behind that.
     let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     held.and_then(|held| tls_error(held)).or_else(|| tls_error(error.source()?))
-}
-
-/// Returns what is behind an error; the words before it name only the URL and the library's own parts.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    match error.source() {
-        Some(cause) => root_cause(cause),
-        None => error.to_string(),
-    }
 }

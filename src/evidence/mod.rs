@@ -5,14 +5,17 @@
 
 mod base;
 mod forge;
+mod gitlab;
 mod listeners;
 mod marker;
 mod names;
 mod runtime;
 mod watch;
+mod web;
 
 pub use base::RemoteBase;
 pub use forge::Forges;
+pub use gitlab::GITLAB_TOKEN_VARIABLE;
 pub use listeners::SystemListeners;
 pub use marker::HttpMarker;
 pub use names::NameServers;

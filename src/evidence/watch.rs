@@ -92,19 +92,28 @@ impl Watch {
         Ok(Self { target, forge, verdict })
     }
 
-    /// Asks now and waits for the answer: before each step that raises the load (the forge), or when an answer looked
-    /// odd (the target). Returns why the load must end, where it must.
+    /// Asks now and waits for the answer. Returns why the load must end, where it must.
     pub fn ask_now(&self, which: Recheck) -> Option<Revocation> {
         let (done, is_done) = mpsc::channel();
-        let orders = match which {
-            Recheck::Target => &self.target,
-            Recheck::Forge => &self.forge,
-        };
-        if orders.send(Order::Ask(done)).is_ok() {
+        if self.orders(which).send(Order::Ask(done)).is_ok() {
             // An error means that the watcher has ended, and the verdict stands.
             let _ = is_done.recv();
         }
         self.verdict()
+    }
+
+    /// Asks as soon as the last question is answered, and does not wait; a no ends the load as ever.
+    pub fn ask_soon(&self, which: Recheck) {
+        let (done, _) = mpsc::channel();
+        // An error means that the watcher has ended, and the verdict stands.
+        let _ = self.orders(which).send(Order::Ask(done));
+    }
+
+    fn orders(&self, which: Recheck) -> &Sender<Order> {
+        match which {
+            Recheck::Target => &self.target,
+            Recheck::Forge => &self.forge,
+        }
     }
 
     /// Returns why the load had to end, where it had to.

@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::marker::MARKER_HEADER;
+use super::answer_rules::AnswerRules;
 use super::receipt::Receipt;
 use crate::target::{ClientIdentity, Origin, Source};
 
@@ -89,7 +90,7 @@ pub struct ClearedTarget {
     zone: String,
     trusted_roots: Vec<Vec<u8>>,
     identity: Option<ClientIdentity>,
-    expected_marker: Option<String>,
+    rules: Arc<AnswerRules>,
     evidence: Receipt,
 }
 
@@ -101,15 +102,15 @@ pub(super) struct Clearance {
     pub(super) zone: String,
     pub(super) trusted_roots: Vec<Vec<u8>>,
     pub(super) identity: Option<ClientIdentity>,
-    pub(super) expected_marker: Option<String>,
+    pub(super) rules: Arc<AnswerRules>,
     pub(super) evidence: Receipt,
 }
 
 impl ClearedTarget {
     pub(super) fn new(clearance: Clearance) -> Self {
-        let Clearance { origin, addresses, source, zone, trusted_roots, identity, expected_marker, evidence } =
+        let Clearance { origin, addresses, source, zone, trusted_roots, identity, rules, evidence } =
             clearance;
-        Self { origin, addresses, source, zone, trusted_roots, identity, expected_marker, evidence }
+        Self { origin, addresses, source, zone, trusted_roots, identity, rules, evidence }
     }
 
     /// Makes a target without asking the guard, for unit tests of those who need one.
@@ -117,16 +118,14 @@ impl ClearedTarget {
     pub(crate) fn for_tests(origin: Origin, addresses: Vec<SocketAddr>, trusted_roots: Vec<Vec<u8>>) -> Self {
         assert!(!addresses.is_empty(), "a cleared target has at least one address");
         let (source, zone, evidence) = (Source::Local, "loopback".into(), Receipt::blank());
-        Self {
-            origin,
-            addresses,
-            source,
-            zone,
-            trusted_roots,
-            identity: None,
-            expected_marker: None,
-            evidence,
-        }
+        let rules = Arc::new(AnswerRules::new(&origin, false, vec![]));
+        Self { origin, addresses, source, zone, trusted_roots, identity: None, rules, evidence }
+    }
+
+    /// Returns the same target under other rules.
+    #[cfg(test)]
+    pub(crate) fn with_rules(self, rules: AnswerRules) -> Self {
+        Self { rules: Arc::new(rules), ..self }
     }
 
     /// Returns the same target, shown a client certificate.
@@ -171,11 +170,10 @@ impl ClearedTarget {
         self.identity.as_ref()
     }
 
-    /// Returns the header, name and value, that every answer must carry; an answer with another one is not the
-    /// preview's. Absent where the policy asks for none.
+    /// Returns what its answers must not say while load runs.
     #[must_use]
-    pub fn expected_marker(&self) -> Option<(&'static str, &str)> {
-        self.expected_marker.as_deref().map(|value| (MARKER_HEADER, value))
+    pub fn answer_rules(&self) -> &Arc<AnswerRules> {
+        &self.rules
     }
 
     /// Returns what the guard saw.

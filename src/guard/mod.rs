@@ -5,12 +5,15 @@
 //! only through the reviewed policy.
 
 mod addresses;
+mod answer_rules;
 mod branch;
 mod cleared;
 mod consent;
 mod control_plane;
+mod endpoint;
 mod forwarders;
 mod layers;
+mod location;
 mod marker;
 mod names;
 mod outside;
@@ -26,7 +29,9 @@ mod resolve;
 mod surroundings;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+pub use answer_rules::AnswerRules;
 pub use cleared::ClearedTarget;
 pub use control_plane::{
     ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
@@ -48,7 +53,9 @@ pub use surroundings::Surroundings;
 #[cfg(test)]
 pub(crate) use resolve::FixedResolver;
 
+use answer_rules::ExpectedMarker;
 use cleared::Clearance;
+use endpoint::Endpoint;
 use layers::{Layer, Rhythm, Statement};
 
 use crate::context::Context;
@@ -90,6 +97,20 @@ impl Inquiry {
         self.policy.production.iter().any(|listed| listed.as_str() == host)
             || self.production_facts.iter().any(|fact| fact.host == host)
     }
+
+    /// Returns what a preview of this pull request says in the header of its answers.
+    fn marker_in_header(&self) -> Option<String> {
+        let Context::PullRequest(pull_request) = &self.context else { return None };
+        let is_remote = !self.candidates.iter().any(|candidate| candidate.source.is_loopback());
+        is_remote.then(|| format!("preview; commit={}", pull_request.head_sha))
+    }
+
+    /// Returns what answers must not say while load runs.
+    fn answer_rules(&self, origin: &Origin, candidate: &Candidate) -> AnswerRules {
+        let listed = self.policy.production.iter().map(|host| host.as_str().to_owned());
+        let known = self.production_facts.iter().map(|fact| fact.host.clone());
+        AnswerRules::new(origin, !candidate.source.is_loopback(), listed.chain(known).collect())
+    }
 }
 
 /// How far the guard asks.
@@ -120,6 +141,12 @@ struct Case<'a> {
     aliases: Vec<String>,
     /// Pinned by an earlier asking, of which this is a repetition.
     pinned: Option<&'a [SocketAddr]>,
+    /// Whether answers have the marker in their header: the policy says so, or L8 has seen it.
+    is_header_promised: bool,
+    /// The server that L8 met.
+    endpoint: Option<Endpoint>,
+    /// The rules of the target that was cleared, of which this is a repetition.
+    rules: Option<&'a AnswerRules>,
     /// What the layers have said so far.
     lines: Vec<LayerLine>,
 }
@@ -165,6 +192,11 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
         (ReceiptDecision::Allowed, (Some(candidate), Some(origin), Some(zone)))
             if !case.addresses.is_empty() =>
         {
+            let marker = inquiry
+                .marker_in_header()
+                .map(|value| ExpectedMarker { value, is_promised: case.is_header_promised });
+            let rules =
+                inquiry.answer_rules(&origin, candidate).with_marker(marker).with_endpoint(case.endpoint);
             Ok(ClearedTarget::new(Clearance {
                 origin,
                 addresses: case.addresses,
@@ -172,20 +204,12 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
                 zone,
                 trusted_roots: inquiry.policy.trusted_roots.clone(),
                 identity: inquiry.policy.identity.clone(),
-                expected_marker: expected_marker(inquiry),
+                rules: Arc::new(rules),
                 evidence: receipt,
             }))
         }
         _ => Err(Box::new(refusal(receipt))),
     }
-}
-
-/// Returns the header that every answer of a preview carries, where the policy says so.
-fn expected_marker(inquiry: &Inquiry) -> Option<String> {
-    let Context::PullRequest(pull_request) = &inquiry.context else { return None };
-    let is_remote = !inquiry.candidates.iter().any(|candidate| candidate.source.is_loopback());
-    (is_remote && inquiry.policy.marker.is_on_every_answer)
-        .then(|| format!("preview; commit={}", pull_request.head_sha))
 }
 
 fn refusal(receipt: Receipt) -> Refusal {
@@ -211,6 +235,9 @@ impl<'a> Case<'a> {
             addresses: Vec::new(),
             aliases: Vec::new(),
             pinned: None,
+            is_header_promised: inquiry.policy.marker.is_on_every_answer,
+            endpoint: None,
+            rules: None,
             lines: Vec::new(),
         }
     }

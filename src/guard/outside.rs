@@ -55,6 +55,10 @@ pub struct MarkerAnswer {
     pub age: Option<String>,
     /// The header `Location`.
     pub location: Option<String>,
+    /// The header `Loadgate-Preview`; several of them are joined by commas.
+    pub header: Option<String>,
+    /// The certificate of the server, DER.
+    pub certificate: Option<Vec<u8>>,
     /// The body, or nothing where it was longer than a marker can be.
     pub body: Option<Vec<u8>>,
 }

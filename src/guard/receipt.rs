@@ -95,8 +95,18 @@ pub enum RefusalCode {
     ForeignListener,
     /// What proved the target does not prove it any more.
     ProofLost,
+    /// An answer redirects to another place than the target itself.
+    Redirect,
+    /// An answer says that it comes from the wrong server, or that a proxy must be used.
+    Misdirected,
+    /// An answer that nobody asked for was pushed.
+    Pushed,
+    /// Another server than the one that was cleared answers.
+    EndpointChanged,
     /// The environment brings its own trust roots.
     ForeignTrust,
+    /// The environment says that the world is reached through a proxy.
+    Proxy,
     /// The hosting platform forbids load tests that nobody announced, and the policy names no consent.
     NoConsent,
 }
@@ -152,7 +162,12 @@ impl RefusalCode {
             Self::UnknownListener => "unknown-listener",
             Self::ForeignListener => "foreign-listener",
             Self::ProofLost => "proof-lost",
+            Self::Redirect => "redirect",
+            Self::Misdirected => "misdirected",
+            Self::Pushed => "pushed",
+            Self::EndpointChanged => "endpoint-changed",
             Self::ForeignTrust => "foreign-trust",
+            Self::Proxy => "proxy",
             Self::NoConsent => "no-consent",
         }
     }

@@ -39,6 +39,8 @@ pub fn recheck(
 ) -> Result<Vec<LayerLine>, Revocation> {
     let mut case = Case::open(inquiry, Depth::Online, *outside);
     case.pinned = Some(target.addresses());
+    case.rules = Some(target.answer_rules());
+    case.is_header_promised |= target.answer_rules().is_marker_promised();
     let mut said = Vec::new();
     for layer in &LAYERS {
         let is_asked = match layer.rhythm {
@@ -127,8 +129,16 @@ mod tests {
         resolution: Result<Resolution, ResolveError>,
         marker: Result<MarkerAnswer, MarkerFailure>,
     ) -> Result<Vec<LayerLine>, Revocation> {
+        after_being(marker_of("preview"), resolution, marker)
+    }
+
+    fn after_being(
+        cleared: MarkerAnswer,
+        resolution: Result<Resolution, ResolveError>,
+        marker: Result<MarkerAnswer, MarkerFailure>,
+    ) -> Result<Vec<LayerLine>, Revocation> {
         let key = Secret::new("shared".into());
-        let preview = Preview(RefCell::new(Ok(marker_of("preview"))));
+        let preview = Preview(RefCell::new(Ok(cleared)));
         let before = FixedResolver::answering(&["76.76.21.21"]);
         let world =
             |resolver| Outside { marker: &preview, marker_key: Some(&key), ..fixture::outside(resolver) };
@@ -182,6 +192,59 @@ mod tests {
             let revocation = after(resolution, marker).unwrap_err();
             assert_eq!((revocation.code, revocation.is_transient), (code, false), "{revocation}");
         }
+    }
+
+    fn with_header(header: Option<&str>) -> MarkerAnswer {
+        MarkerAnswer { header: header.map(str::to_owned), ..marker_of("preview") }
+    }
+
+    #[test]
+    fn a_header_that_was_seen_must_be_seen_again_and_one_that_never_was_need_not() {
+        let own = "preview; commit=0123456789abcdef0123456789abcdef01234567";
+        let other = "preview; commit=ffffffffffffffffffffffffffffffffffffffff";
+        let code = |before, now| {
+            let same = Ok(found(&["76.76.21.21"]));
+            after_being(with_header(before), same, Ok(with_header(now))).err().map(|gone| gone.code)
+        };
+
+        assert_eq!(code(Some(own), Some(own)), None);
+        assert_eq!(code(Some(own), None), Some(RefusalCode::MarkerMissing));
+        assert_eq!(code(None, None), None);
+        assert_eq!(code(None, Some(own)), None);
+        assert_eq!(code(None, Some(other)), Some(RefusalCode::MarkerMismatch));
+        assert_eq!(code(Some(own), Some("production")), Some(RefusalCode::MarkerProduction));
+    }
+
+    #[test]
+    fn a_marker_that_tells_of_another_commit_ends_the_load() {
+        let fields = serde_json::json!({
+            "environment": "preview", "host": "pr-1.preview.shop.test", "commit": "f".repeat(40),
+        });
+        let redeployed =
+            MarkerAnswer { body: Some(signed(NONCE, "shared", &fields)), ..marker_of("preview") };
+
+        let revocation = after(Ok(found(&["76.76.21.21"])), Ok(redeployed)).unwrap_err();
+
+        assert_eq!(revocation.code, RefusalCode::MarkerMismatch, "{revocation}");
+    }
+
+    #[test]
+    fn another_servers_certificate_ends_the_load_and_a_renewed_one_does_not() {
+        let serving = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            // Each is its own issuer.
+            let mut params = rcgen::CertificateParams::new(names).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, fastrand::u64(..).to_string());
+            let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+            MarkerAnswer { certificate: Some(made.der().to_vec()), ..marker_of("preview") }
+        };
+        let same = || Ok(found(&["76.76.21.21"]));
+        let before = || serving(&["*.preview.shop.test"]);
+
+        let other = after_being(before(), same(), Ok(serving(&["www.shop.test", "*.preview.shop.test"])));
+
+        assert_eq!(other.unwrap_err().code, RefusalCode::EndpointChanged);
+        assert!(after_being(before(), same(), Ok(serving(&["*.preview.shop.test"]))).is_ok());
     }
 
     #[test]

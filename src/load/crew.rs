@@ -24,7 +24,7 @@ use super::tally::{Tally, Times};
 use super::tls::Tls;
 use super::witness::Witness;
 use crate::clock;
-use crate::guard::ClearedTarget;
+use crate::guard::{ClearedTarget, Revocation};
 use crate::measurement::{Ending, OutcomeClass};
 use crate::request::{Answered, Chosen, Endpoint, Judgement, RequestSource, SourceFailure, Wire};
 
@@ -226,6 +226,12 @@ impl Crew {
         self.orders.stop.stop(Ending::SourceFailed(failure.to_string()));
     }
 
+    /// Ends every run against the target: it may not be loaded any more.
+    pub(crate) fn revoke(&self, objection: &Revocation) {
+        self.end_now(clock::monotonic());
+        self.orders.stop.revoke(objection.to_string());
+    }
+
     /// Gives a line its next request; it counts as in flight from here.
     pub(crate) fn take_on(&self, line: usize, intended_at: Instant) {
         let (endpoint, awaited) = (Endpoint::default(), 1);
@@ -275,6 +281,9 @@ impl Crew {
             Ok(answer) => {
                 let class = class_of(answer.status, judgement, witness);
                 tally.answered(class, endpoint, times);
+                if witness.lacks_marker() {
+                    tally.note_unmarked();
+                }
                 if class == OutcomeClass::RetryLater {
                     witness.each("retry-after", |field| self.orders.hold.ask(field, times.finished_at));
                 } else if !class.is_error() {

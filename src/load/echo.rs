@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn witness(interest: Interest, headers: &[(&str, &str)], body: &[&str]) -> Witness {
-        let mut witness = Witness::watched(PREFIX_BYTES);
+        let mut witness = Witness::default().keeping(PREFIX_BYTES);
         witness.begin(interest);
         witness.head(200, headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         for piece in body {

@@ -50,10 +50,8 @@ impl Line {
     pub(crate) fn new(crew: Rc<Crew>, number: usize) -> Self {
         let deadline = Deadline::new(crew.orders().timeout, clock::monotonic());
         let carrier = Carrier::new(&crew, number);
-        let witness = match crew.orders().echo {
-            Some(_) => Witness::watched(PREFIX_BYTES),
-            None => Witness::default(),
-        };
+        let kept = crew.orders().echo.as_ref().map_or(0, |_| PREFIX_BYTES);
+        let witness = Witness::under(crew.orders().target.answer_rules()).keeping(kept);
         Self { number, crew, carrier, deadline, wire: Rc::default(), witness, failures: 0, carried: 0 }
     }
 
@@ -186,6 +184,9 @@ impl Line {
             let traffic = carrier.take_traffic();
             let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
             crew.settle(result, judgement, endpoint, times, witness, traffic);
+            if let Some(objection) = witness.take_objection() {
+                crew.revoke(&objection);
+            }
             answered += 1;
             let keeps_alive = result.is_ok_and(|answer| answer.keeps_alive);
             if keeps_alive && answered < requests {

@@ -16,11 +16,13 @@ mod echo;
 mod hold;
 mod http2;
 mod line;
+mod loss;
 mod muster;
 mod negotiation;
 mod open_loop;
 mod pacer;
 mod server_timing;
+mod socket;
 mod stamp;
 mod stop;
 mod tally;
@@ -47,6 +49,7 @@ use self::breaker::{Counts, Watch};
 use self::ceilings::Traffic;
 use self::crew::{OpenConnections, Orders};
 use self::hold::Hold;
+use self::loss::{Loss, Marked};
 use self::muster::Muster;
 use self::pacer::{Course, Part, Window, bounded};
 use self::tally::{Lateness, Published, merge_classes, merge_endpoints, merge_rounds};
@@ -99,6 +102,10 @@ pub struct Progress {
     pub answered: u64,
     /// Requests since the start that count as errors.
     pub errors: u64,
+    /// Answers since the start that redirect.
+    pub redirects: u64,
+    /// Answers since the start that lack the marker which they must have.
+    pub unmarked: u64,
 }
 
 /// What makes a run impossible; everything that a server can do is an outcome instead.
@@ -176,7 +183,7 @@ pub fn drive(
 ) -> Result<Measurement, LoadError> {
     // A run that fails halfway must stop the workers that have started, but not what else the caller stops.
     let stop = stop.child();
-    let tls = Tls::prepare(target, scenario.protocol)?;
+    let tls = Tls::prepare(target, scenario.protocol, &stop)?;
     let timeout = bounded(scenario.profile.timeout);
     let lines_per_connection = negotiation::agree(scenario.protocol, target, tls.as_ref(), timeout)?;
     let orders = Arc::new(Orders {
@@ -195,6 +202,7 @@ pub fn drive(
     let assignments = assign(scenario, sources, options, &orders);
     let muster = Arc::clone(&assignments[0].muster);
     let mut watch = Watch::new(scenario.gate.breaker, clock::monotonic());
+    let mut loss = Loss::new(clock::monotonic());
     let look = || {
         if let Some(why) = options.ceilings.reached_by(traffic(&assignments)) {
             stop.stop(Ending::Exhausted(why));
@@ -203,6 +211,9 @@ pub fn drive(
     look();
     let shares = run_workers(&assignments, &stop, || {
         look();
+        if let Some((missing, of)) = loss.look(clock::monotonic(), marked(&assignments)) {
+            stop.revoke(target.answer_rules().loss_of_marker(missing, of).to_string());
+        }
         if let Some(why) = watch.look(clock::monotonic(), counts(&assignments)) {
             stop.stop(Ending::Unhealthy(why));
         }
@@ -289,10 +300,13 @@ fn run_workers(
 
 /// Returns what all workers have published of what went to and fro.
 fn traffic(assignments: &[Assignment<'_>]) -> Traffic {
-    let sum = |count: fn(&Published) -> &AtomicU64| {
-        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
-    };
+    let sum = |count: fn(&Published) -> &AtomicU64| sum(assignments, count);
     Traffic { requests: sum(|published| &published.sent), bytes: sum(|published| &published.traffic) }
+}
+
+/// Adds up one count of all workers.
+fn sum(assignments: &[Assignment<'_>], count: fn(&Published) -> &AtomicU64) -> u64 {
+    assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
 }
 
 fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
@@ -303,16 +317,22 @@ fn observe(window: &Window, assignments: &[Assignment<'_>]) -> Progress {
         now if now < window.ends_at() => Phase::Measuring,
         _ => Phase::Draining,
     };
-    let sum = |count: fn(&Published) -> &AtomicU64| {
-        assignments.iter().map(|one| count(&one.published).load(Ordering::Relaxed)).sum()
-    };
+    let sum = |count: fn(&Published) -> &AtomicU64| sum(assignments, count);
     Progress {
         phase,
         elapsed: now.saturating_duration_since(window.starts_at()).min(total),
         total,
         answered: sum(|published| &published.answered),
         errors: sum(|published| &published.errors),
+        redirects: sum(|published| &published.redirects),
+        unmarked: sum(|published| &published.unmarked),
     }
+}
+
+/// Returns how many answers lack the marker, and of how many.
+fn marked(assignments: &[Assignment<'_>]) -> Marked {
+    let sum = |count: fn(&Published) -> &AtomicU64| sum(assignments, count);
+    Marked { answered: sum(|published| &published.answered), missing: sum(|published| &published.unmarked) }
 }
 
 /// Returns what the breaker looks at.
@@ -363,7 +383,8 @@ fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Ve
         steady_state: window.steady_state(),
         // A signal that came when everything was over cut nothing short.
         ending: match orders.stop.ending() {
-            ending @ Ending::SourceFailed(_) => ending,
+            // A target that was taken back is so at whatever moment.
+            ending @ (Ending::SourceFailed(_) | Ending::Revoked(_)) => ending,
             ending if was_stopped => ending,
             _ => Ending::Complete,
         },

@@ -11,8 +11,8 @@ use crate::measurement::Ending;
 pub struct StopSignal {
     token: CancellationToken,
     why: Arc<OnceLock<Ending>>,
-    /// The reason of the signal that this one is a child of.
-    parent: Option<Arc<OnceLock<Ending>>>,
+    /// The signal that this one is a child of.
+    parent: Option<Box<Self>>,
 }
 
 impl StopSignal {
@@ -25,7 +25,7 @@ impl StopSignal {
     /// Returns a signal for one of several runs: it fires with this one, and ends that run alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { token: self.token.child_token(), why: Arc::default(), parent: Some(Arc::clone(&self.why)) }
+        Self { token: self.token.child_token(), why: Arc::default(), parent: Some(Box::new(self.clone())) }
     }
 
     /// Ends the run; a later reason changes nothing.
@@ -35,9 +35,14 @@ impl StopSignal {
         self.token.cancel();
     }
 
-    /// Ends the run because the target may not be loaded any more.
+    /// Ends the run because the target may not be loaded any more, and with it every other run of that target: those
+    /// of the signal that this one is a child of.
     pub fn revoke(&self, reason: impl Into<String>) {
-        self.stop(Ending::Revoked(reason.into()));
+        let reason = reason.into();
+        self.stop(Ending::Revoked(reason.clone()));
+        if let Some(parent) = &self.parent {
+            parent.revoke(reason);
+        }
     }
 
     /// Returns whether it was given.
@@ -49,10 +54,11 @@ impl StopSignal {
     /// Returns how a run with this signal ends.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        match self.why.get().or_else(|| self.parent.as_ref()?.get()) {
-            Some(why) => why.clone(),
-            None if self.is_given() => Ending::Interrupted,
-            None => Ending::Complete,
+        match (self.why.get(), &self.parent) {
+            (Some(why), _) => why.clone(),
+            (None, Some(parent)) if parent.is_given() => parent.ending(),
+            (None, _) if self.is_given() => Ending::Interrupted,
+            (None, _) => Ending::Complete,
         }
     }
 
@@ -87,6 +93,16 @@ mod tests {
 
         assert_eq!(first.ending(), Ending::Unhealthy("slow".into()));
         assert_eq!(second.ending(), Ending::Revoked("promoted".into()));
+    }
+
+    #[test]
+    fn a_target_that_is_taken_back_is_so_for_every_run() {
+        let all = StopSignal::new(&CancellationToken::new());
+        let (first, second) = (all.child(), all.child());
+
+        first.revoke("promoted");
+
+        assert_eq!((all.ending(), second.ending()), (Ending::Revoked("promoted".into()), all.ending()));
     }
 
     #[test]

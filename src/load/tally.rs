@@ -39,6 +39,10 @@ pub(crate) struct Published {
     pub(crate) slow: AtomicU64,
     /// Failures to connect since the last answer.
     pub(crate) connect_failures: AtomicU64,
+    /// Redirects since the start.
+    pub(crate) redirects: AtomicU64,
+    /// Answers since the start that lack the marker which they must have.
+    pub(crate) unmarked: AtomicU64,
 }
 
 /// The times of one request.
@@ -73,6 +77,8 @@ pub(crate) struct Tally {
     slow_from: u64,
     slow: u64,
     connect_failures: u64,
+    redirects: u64,
+    unmarked: u64,
 }
 
 /// What was seen of one endpoint.
@@ -129,6 +135,8 @@ impl Tally {
             slow_from: u64::MAX,
             slow: 0,
             connect_failures: 0,
+            redirects: 0,
+            unmarked: 0,
         }
     }
 
@@ -214,6 +222,12 @@ impl Tally {
         self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
+    /// Notes an answer that lacks the marker which it must have.
+    pub(crate) fn note_unmarked(&mut self) {
+        self.unmarked += 1;
+        self.published.unmarked.store(self.unmarked, Ordering::Relaxed);
+    }
+
     /// Notes bytes that went to and fro.
     pub(crate) fn note_traffic(&mut self, bytes: u64) {
         self.traffic += bytes;
@@ -282,6 +296,10 @@ impl Tally {
         if class.is_error() {
             self.errors += count;
             self.published.errors.store(self.errors, Ordering::Relaxed);
+        }
+        if class == OutcomeClass::Redirect {
+            self.redirects += count;
+            self.published.redirects.store(self.redirects, Ordering::Relaxed);
         }
         // A server that asks for patience is not ill.
         if class != OutcomeClass::RetryLater {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsConnector;
@@ -15,7 +15,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::LoadError;
 use super::stamp::StampedStream;
-use crate::guard::ClearedTarget;
+use super::stop::StopSignal;
+use crate::guard::{AnswerRules, ClearedTarget};
 use crate::scenario::Protocol;
 use crate::target::{ClientIdentity, Scheme};
 
@@ -31,11 +32,19 @@ pub(crate) struct Tls {
     connector: TlsConnector,
     /// The name that is asked for and that the certificate must be for.
     server_name: ServerName<'static>,
+    /// What the server must go on being.
+    rules: Arc<AnswerRules>,
+    /// Told when it is another one.
+    stop: StopSignal,
 }
 
 impl Tls {
     /// Prepares TLS for a target; `None` for plain HTTP, which then never waits for the system's roots to be read.
-    pub(crate) fn prepare(target: &ClearedTarget, protocol: Protocol) -> Result<Option<Self>, LoadError> {
+    pub(crate) fn prepare(
+        target: &ClearedTarget,
+        protocol: Protocol,
+        stop: &StopSignal,
+    ) -> Result<Option<Self>, LoadError> {
         let origin = target.origin();
         if origin.scheme == Scheme::Http {
             return Ok(None);
@@ -60,12 +69,29 @@ impl Tls {
             Protocol::Http2 { .. } => vec![HTTP_2.to_vec()],
             Protocol::Auto { .. } => vec![HTTP_2.to_vec(), HTTP_1.to_vec()],
         };
-        Ok(Some(Self { connector: TlsConnector::from(Arc::new(config)), server_name }))
+        Ok(Some(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            server_name,
+            rules: Arc::clone(target.answer_rules()),
+            stop: stop.clone(),
+        }))
     }
 
-    /// Shakes hands over a new connection.
+    /// Shakes hands over a new connection. A server that is not the one that was cleared gets no request, and ends the
+    /// run.
     pub(crate) async fn shake_hands(&self, tcp: StampedStream) -> io::Result<TlsStream<StampedStream>> {
-        self.connector.connect(self.server_name.clone(), tcp).await
+        let stream = self.connector.connect(self.server_name.clone(), tcp).await?;
+        let session = stream.get_ref().1;
+        // A resumed session shows no certificate: it is with whoever showed one before.
+        let is_new = session.handshake_kind() != Some(HandshakeKind::Resumed);
+        let shown = session.peer_certificates().and_then(<[_]>::first).filter(|_| is_new);
+        match shown.and_then(|certificate| self.rules.object_to_certificate(certificate)) {
+            None => Ok(stream),
+            Some(objection) => {
+                self.stop.revoke(objection.to_string());
+                Err(io::Error::other(objection))
+            }
+        }
     }
 
     /// Returns whether this server, over TLS, has agreed on HTTP/2.
@@ -104,7 +130,8 @@ mod tests {
     }
 
     fn prepare(target: &ClearedTarget) -> Result<Option<Tls>, LoadError> {
-        Tls::prepare(target, Protocol::Http1)
+        let stop = StopSignal::new(&tokio_util::sync::CancellationToken::new());
+        Tls::prepare(target, Protocol::Http1, &stop)
     }
 
     #[test]

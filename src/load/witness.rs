@@ -1,12 +1,18 @@
 //! The witness keeps what somebody wants to see of an answer beside its status: headers, a body, how much there was.
 //!
-//! Where nobody asks for anything it costs a comparison an answer. The codec and HTTP/2 tell it the same things.
+//! It also holds every head against the rules of the target, and keeps what they object to. Where nobody asks for
+//! anything it costs a comparison a header. The codec and HTTP/2 tell it the same things.
+
+use std::sync::Arc;
 
 use super::codec::Malformed;
+use crate::guard::{AnswerRules, MARKER_HEADER, Revocation};
 use crate::request::{Headers, Interest, MAX_SEEN_BODY_BYTES};
 
 /// An answer with a longer body is no answer of a service that a gate loads; it would only fill the time.
 pub(crate) const MAX_BODY_BYTES: u64 = 1024 * 1024 * 1024;
+
+const MARKER_LETTERS: usize = MARKER_HEADER.len();
 
 /// What is kept of one answer after the other.
 #[derive(Debug, Default)]
@@ -18,12 +24,25 @@ pub(crate) struct Witness {
     body_bytes: u64,
     /// How much of every body is kept, whoever wants it; headers are then, too.
     prefix_bytes: usize,
+    rules: Option<Arc<AnswerRules>>,
+    is_marker_promised: bool,
+    lacks_marker: bool,
+    objection: Option<Box<Revocation>>,
 }
 
 impl Witness {
-    /// Makes a witness that keeps the headers and the beginning of the body of every answer.
-    pub(crate) fn watched(prefix_bytes: usize) -> Self {
-        Self { prefix_bytes, ..Self::default() }
+    /// Makes a witness that holds every answer against the rules of the target.
+    pub(crate) fn under(rules: &Arc<AnswerRules>) -> Self {
+        Self {
+            rules: Some(Arc::clone(rules)),
+            is_marker_promised: rules.is_marker_promised(),
+            ..Self::default()
+        }
+    }
+
+    /// Keeps the beginning of the body of every answer, and the headers, where that is not nothing.
+    pub(crate) fn keeping(self, prefix_bytes: usize) -> Self {
+        Self { prefix_bytes, ..self }
     }
 
     /// Begins a new answer.
@@ -33,24 +52,61 @@ impl Witness {
         self.headers.clear();
         self.body.clear();
         self.is_body_cut = false;
+        self.lacks_marker = false;
     }
 
     /// Takes the final head.
     pub(crate) fn head<'h>(&mut self, status: u16, fields: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
-        let keeps_all = self.interest >= Interest::Head || self.prefix_bytes > 0;
+        let keeps_all = self.wants_heads();
         // These two may say when to come back.
         let may_say_when = matches!(status, 429 | 503);
+        let rules = self.rules.as_deref();
+        let mut objection = rules.and_then(|rules| rules.object_to_status(status));
+        let mut is_marked = false;
         for (name, value) in fields {
             // The length sorts out nearly every other header before any comparison.
             let is_told = match name.len() {
                 11 => may_say_when && name.eq_ignore_ascii_case(b"retry-after"),
                 13 => name.eq_ignore_ascii_case(b"server-timing"),
+                7 | 8 => {
+                    objection = objection.or_else(|| rules?.object_to_field(status, name, value));
+                    false
+                }
+                MARKER_LETTERS if name.eq_ignore_ascii_case(MARKER_HEADER.as_bytes()) => {
+                    is_marked = true;
+                    objection = objection.or_else(|| rules?.object_to_marker(value));
+                    false
+                }
                 _ => false,
             };
             if keeps_all || is_told {
                 self.headers.push(name, value);
             }
         }
+        // An error page may be the edge's own, which knows of no marker.
+        self.lacks_marker = self.is_marker_promised && !is_marked && status < 500;
+        self.objection = objection.or(self.objection.take());
+    }
+
+    /// Returns whether the last answer lacks the marker that every answer must have.
+    pub(crate) fn lacks_marker(&self) -> bool {
+        self.lacks_marker
+    }
+
+    /// Takes what the rules object to in an answer, if anything.
+    pub(crate) fn take_objection(&mut self) -> Option<Box<Revocation>> {
+        self.objection.take()
+    }
+
+    /// Returns whether every head has to be shown, whatever stands in it.
+    pub(crate) fn wants_heads(&self) -> bool {
+        self.interest >= Interest::Head || self.prefix_bytes > 0
+    }
+
+    /// Returns whether the last head left nothing here, as it would each time.
+    pub(crate) fn has_kept_nothing(&self) -> bool {
+        let is_untouched = self.headers.iter().next().is_none() && !self.lacks_marker;
+        is_untouched && self.objection.is_none() && !self.wants_heads()
     }
 
     /// Takes a piece of the body.

@@ -98,7 +98,7 @@ fn a_run_connects_to_the_pinned_address_and_nowhere_else() {
 }
 
 /// Returns the Internet address that a traced call names; local sockets and connected ones name none.
-fn internet_address(call: &str) -> Option<String> {
+pub(crate) fn internet_address(call: &str) -> Option<String> {
     let port = between(call, "htons(", ")")?;
     let host =
         between(call, "inet_addr(\"", "\"").or_else(|| between(call, "inet_pton(AF_INET6, \"", "\""))?;

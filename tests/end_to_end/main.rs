@@ -36,6 +36,8 @@ mod preview_comment;
 mod preview_namespace;
 #[cfg(target_os = "linux")]
 mod preview_proof;
+#[cfg(target_os = "linux")]
+mod preview_revoked;
 mod scripts;
 mod secrets;
 mod service;

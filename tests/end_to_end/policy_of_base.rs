@@ -188,7 +188,7 @@ fn the_environment_cannot_name_another_forge() {
 
 #[test]
 fn a_secret_goes_over_tls_as_the_base_branch_says_and_no_pull_request_redirects_it() {
-    let location = "if ($http_authorization = 'Bearer token-of-the-base') { return 200 'ok'; } return 401;";
+    let location = "if ($http_authorization = 'Bearer token-of-the-base') { return 200 'ok'; } return 404;";
     let Some(stage) = Stage::set(location) else { return };
     let with = |variable: &str| {
         format!(

@@ -4,7 +4,9 @@
 
 use super::Statement;
 use crate::context::Context;
-use crate::guard::marker::{MARKER_KEY_VARIABLE, Marker, Reading, Signature};
+use crate::guard::answer_rules::object_to_marker;
+use crate::guard::endpoint::Endpoint;
+use crate::guard::marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, Marker, Reading, Signature};
 use crate::guard::names::cut;
 use crate::guard::outside::{MarkerAnswer, MarkerFailure, MarkerQuestion};
 use crate::guard::receipt::{RefusalCode, shown};
@@ -33,7 +35,10 @@ pub(super) fn ask(case: &mut Case<'_>) -> Statement {
         trusted_roots: &case.inquiry.policy.trusted_roots,
     };
     match case.outside.marker.ask(&question) {
-        Ok(answer) => judge(case, &origin, &answer),
+        Ok(answer) => object_to_server(case, &origin, &answer).unwrap_or_else(|| {
+            let said = judge(case, &origin, &answer);
+            if said.is_veto() { said } else { miss_header(case, &origin, &answer).unwrap_or(said) }
+        }),
         Err(MarkerFailure::Certificate(why)) => Statement::veto(
             RefusalCode::Certificate,
             format!("the certificate of {} cannot be verified: {}", origin.host, cut(&why)),
@@ -41,6 +46,45 @@ pub(super) fn ask(case: &mut Case<'_>) -> Statement {
         ),
         Err(MarkerFailure::NoAnswer(why)) => unavailable(&origin, &cut(&why)),
     }
+}
+
+/// Judges who answered and what the answer's header says, whatever its body does.
+fn object_to_server(case: &mut Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Option<Statement> {
+    let host = &origin.host;
+    case.endpoint = answer.certificate.as_deref().and_then(Endpoint::of);
+    let before = case.rules.and_then(|rules| rules.endpoint());
+    if let (Some(now), Some(before)) = (&case.endpoint, before)
+        && now.is_another_than(before)
+    {
+        let fact =
+            format!("another server answers for {host}: its certificate has another issuer, for {now}");
+        return Some(Statement::veto(
+            RefusalCode::EndpointChanged,
+            fact,
+            "run again on the preview as it is now",
+        ));
+    }
+    let (expected, value) = (case.inquiry.marker_in_header()?, answer.header.as_ref()?);
+    if let Some((code, fact)) = object_to_marker(&expected, value.as_bytes()) {
+        return Some(Statement::veto(code, fact, DESCRIBE_ITSELF));
+    }
+    // What was seen once must be seen until the end.
+    case.is_header_promised = true;
+    None
+}
+
+fn miss_header(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Option<Statement> {
+    let expected = case.inquiry.marker_in_header().filter(|_| case.is_header_promised)?;
+    answer.header.is_none().then(|| {
+        Statement::veto(
+            RefusalCode::MarkerMissing,
+            format!(
+                "an answer of {} (status {}) lacks the header {MARKER_HEADER}",
+                origin.host, answer.status
+            ),
+            format!("let every answer of the preview carry `{MARKER_HEADER}: {expected}`"),
+        )
+    })
 }
 
 fn judge(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Statement {
@@ -273,6 +317,41 @@ mod tests {
 
     fn decision(statement: Statement) -> LayerDecision {
         statement.line("").decision
+    }
+
+    #[test]
+    fn the_header_of_the_answer_is_heard_too() {
+        let own = format!("preview; commit={HEAD}");
+        let other = format!("preview; commit={}", "f".repeat(40));
+        let mut must = fixture::preview();
+        must.policy.marker.is_on_every_answer = true;
+        let code = |inquiry: &Inquiry, header: Option<&str>| {
+            let header = header.map(str::to_owned);
+            let signed = answer(&signed(NONCE, "shared", &fields()));
+            let bare = MarkerAnswer { status: 404, ..MarkerAnswer::default() };
+            [signed, bare].map(|answer| {
+                veto_of(said_by(inquiry, Ok(MarkerAnswer { header: header.clone(), ..answer })))
+            })
+        };
+
+        assert_eq!(code(&fixture::preview(), None), [None; 2]);
+        assert_eq!(code(&must, None), [Some(RefusalCode::MarkerMissing); 2]);
+        for inquiry in [&must, &fixture::preview()] {
+            assert_eq!(code(inquiry, Some(&own)), [None; 2]);
+            assert_eq!(code(inquiry, Some(&other)), [Some(RefusalCode::MarkerMismatch); 2]);
+            assert_eq!(code(inquiry, Some(&format!("{own}, {own}"))), [Some(RefusalCode::MarkerMismatch); 2]);
+            assert_eq!(code(inquiry, Some("production")), [Some(RefusalCode::MarkerProduction); 2]);
+        }
+    }
+
+    #[test]
+    fn a_login_is_told_as_one_also_where_its_answer_lacks_the_header() {
+        let mut inquiry = fixture::preview();
+        inquiry.policy.marker.is_on_every_answer = true;
+
+        let said = said_by(&inquiry, Ok(MarkerAnswer { status: 401, ..MarkerAnswer::default() }));
+
+        assert_eq!(veto_of(said), Some(RefusalCode::Guarded));
     }
 
     #[test]

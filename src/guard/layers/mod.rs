@@ -88,6 +88,10 @@ impl Statement {
         Self::veto(RefusalCode::MalformedUrl, INCOMPLETE, REPORT_IT)
     }
 
+    fn is_veto(&self) -> bool {
+        self.decision == LayerDecision::Veto
+    }
+
     pub(super) fn line(self, layer: &'static str) -> LayerLine {
         LayerLine { layer, decision: self.decision, code: self.code, fact: self.fact, remedy: self.remedy }
     }

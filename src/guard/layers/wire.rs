@@ -14,6 +14,13 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
             format!("unset {variable} in the job; extra roots belong into [target] roots"),
         );
     }
+    if let Some(variable) = surroundings.proxies.first().filter(|_| !case.is_loopback()) {
+        return Statement::veto(
+            RefusalCode::Proxy,
+            format!("{variable} is set, so the way out is a proxy, and load dials its target itself"),
+            format!("unset {variable} for this step of the job; a preview must be reachable without a proxy"),
+        );
+    }
     let proxies = match surroundings.proxies.as_slice() {
         [] => "no proxy is used".to_owned(),
         names => format!("no proxy is used although {} is set", names.join(", ")),
@@ -52,8 +59,15 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_a_no_for_a_remote_target() {
+        for variable in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            assert_vetoes(ask, &with_variable(variable, fixture::preview()), RefusalCode::Proxy);
+        }
+    }
+
+    #[test]
     fn proxies_are_named_because_they_are_ignored() {
-        let inquiry = with_variable("https_proxy", fixture::preview());
+        let inquiry = with_variable("https_proxy", fixture::loopback());
 
         let fact = fixture::offline(ask, &inquiry).line("L9").fact;
 

@@ -10,6 +10,7 @@ use crate::context::{CommitSha, Deployment, PullRequestNumber};
 use crate::guard::layers::fixture;
 use crate::guard::*;
 use crate::request::{Method, Request};
+use crate::target::{Origin, Scheme};
 
 const CORPUS: &str = include_str!("../../../tests/corpus/targets.txt");
 
@@ -37,6 +38,8 @@ const PRODUCTION: [&str; 7] = [
 
 const OWN_PREVIEW: &str = "https://pr-7.preview.kiosk.example/";
 
+const OWN_MARKER: &str = "preview; commit=0123456789abcdef0123456789abcdef01234567";
+
 /// Who refuses, or `None` where nobody does.
 type Refuser = Option<String>;
 
@@ -44,7 +47,8 @@ type Refuser = Option<String>;
 type Judge = fn(&str) -> Refuser;
 
 /// What a line is about where it is no URL, and who judges it.
-const KINDS: [(&str, Judge); 10] = [
+const KINDS: [(&str, Judge); 11] = [
+    ("answer:", judge_answer),
     ("branch:", judge_branch),
     ("number:", |text| PullRequestNumber::parse(text).err().map(|_| "facts".into())),
     ("commit:", |text| CommitSha::parse(text).err().map(|_| "facts".into())),
@@ -273,6 +277,20 @@ fn judge_header(text: &str) -> Refuser {
     let (name, value) = text.split_once(": ").expect("a header is `name: value`");
     let request = Request::get("/").unwrap().with_header(name, value);
     request.err().map(|_| "request".into())
+}
+
+/// An answer is its status and one header field; what ends the load refuses.
+fn judge_answer(text: &str) -> Refuser {
+    let (status, field) = text.split_once(' ').expect("an answer is a status and a header");
+    let (name, value) = field.split_once(": ").expect("a header is `name: value`");
+    let status = status.parse().expect("a status is a number");
+    let url = url::Url::parse(OWN_PREVIEW).unwrap();
+    let origin = Origin { scheme: Scheme::Https, host: url.host_str().unwrap().into(), port: 443 };
+    let rules = AnswerRules::for_tests(&origin, &PRODUCTION, Some((OWN_MARKER, false)));
+    let objection = rules
+        .object_to_status(status)
+        .or_else(|| rules.object_to_field(status, name.as_bytes(), value.as_bytes()));
+    objection.map(|revocation| revocation.layer.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn judge_policy(text: &str) -> Refuser {

@@ -1,4 +1,4 @@
-//! The bytes of a connection as the HTTP/2 library wants them, counted.
+//! The bytes of a connection as the HTTP/2 library wants them, counted, and looked at for what must not come.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -8,12 +8,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
+use crate::guard::AnswerRules;
 use crate::load::connection::Stream;
+use crate::load::stop::StopSignal;
 
 /// A stream of bytes whose traffic is counted.
 pub(super) struct Counted {
     stream: Stream,
     bytes: Rc<Cell<u64>>,
+    frames: Frames,
+    stop: StopSignal,
 }
 
 /// Calls a method of whichever stream it is.
@@ -33,9 +38,9 @@ macro_rules! pinned {
 }
 
 impl Counted {
-    /// Counts what goes over a stream into `bytes`.
-    pub(super) fn new(stream: Stream, bytes: Rc<Cell<u64>>) -> Self {
-        Self { stream, bytes }
+    /// Counts what goes over a stream into `bytes`, and takes the target back where it pushes.
+    pub(super) fn new(stream: Stream, bytes: Rc<Cell<u64>>, stop: StopSignal) -> Self {
+        Self { stream, bytes, frames: Frames::default(), stop }
     }
 
     fn count(&self, bytes: usize) {
@@ -52,6 +57,9 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         ready!(pinned!(self, stream => stream.poll_read(cx, buffer)))?;
         self.count(buffer.filled().len() - before);
+        if self.frames.look(&buffer.filled()[before..]) {
+            self.stop.revoke(AnswerRules::object_to_push().to_string());
+        }
         Poll::Ready(Ok(()))
     }
 }

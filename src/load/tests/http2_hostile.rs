@@ -9,7 +9,8 @@ use h2::server::Builder;
 use http::{HeaderMap, Response};
 
 use super::http2::{Asked, over_http2, serve_http2};
-use super::{CLOSED, MS, OutcomeClass, classes, run, serve};
+use super::{CLOSED, MS, OutcomeClass, classes_of_sent, run, serve};
+use crate::measurement::Ending;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -78,7 +79,7 @@ fn attack(address: SocketAddr) -> Vec<OutcomeClass> {
 fn attack_for(address: SocketAddr, patience: Duration) -> Vec<OutcomeClass> {
     let mut scenario = over_http2(CLOSED, 2, 2, 200 * MS);
     scenario.profile.timeout = patience;
-    classes(&run(address, &scenario))
+    classes_of_sent(&run(address, &scenario))
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn interim_answers_and_unknown_frames_are_passed_over() {
 }
 
 #[test]
-fn a_pushed_answer_is_a_breach_of_protocol() {
+fn a_pushed_answer_is_a_breach_of_protocol_and_takes_the_target_back() {
     let address = serve_frames(|stream, number| {
         let mut promise = 2_u32.to_be_bytes().to_vec();
         // GET, http and / as the static table has them.
@@ -117,7 +118,14 @@ fn a_pushed_answer_is_a_breach_of_protocol() {
         stream.write_all(&frame(PUSH_PROMISE, END_HEADERS, number, &promise))
     });
 
-    assert_eq!(attack(address), [OutcomeClass::Protocol]);
+    let measurement = run(address, &over_http2(CLOSED, 2, 2, 60_000 * MS));
+
+    assert_eq!(classes_of_sent(&measurement), [OutcomeClass::Protocol]);
+    assert!(
+        matches!(&measurement.ending, Ending::Revoked(why) if why.contains("pushes")),
+        "{:?}",
+        measurement.ending
+    );
 }
 
 #[test]
@@ -224,11 +232,8 @@ fn a_server_that_never_says_what_it_allows_is_timed_out() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
 
-    let mut seen = attack(address);
-
     // Whoever still waits for the connection at the very end has not sent.
-    seen.retain(|class| *class != OutcomeClass::Unsent);
-    assert_eq!(seen, [OutcomeClass::Timeout]);
+    assert_eq!(attack(address), [OutcomeClass::Timeout]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod loops;
 mod mixed;
 mod polite;
 mod profiles;
+mod revoked;
 mod scripts;
 mod scripts_http2;
 mod sources;
@@ -146,4 +147,11 @@ fn run(address: SocketAddr, scenario: &Scenario) -> Measurement {
 fn classes(measurement: &Measurement) -> Vec<OutcomeClass> {
     let outcomes = measurement.outcomes();
     OutcomeClass::ALL.into_iter().filter(|class| outcomes.count(*class) > 0).collect()
+}
+
+/// Returns the classes that were counted, but for what a machine too busy for the schedule did not send at its end.
+fn classes_of_sent(measurement: &Measurement) -> Vec<OutcomeClass> {
+    let mut classes = classes(measurement);
+    classes.retain(|class| *class != OutcomeClass::Unsent);
+    classes
 }

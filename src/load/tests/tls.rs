@@ -18,9 +18,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::http2::{answer, over_http2};
 use super::{
-    CLOSED, MS, OK, OutcomeClass, answer_always, classes, open_loop, read_request, scenario, serve, try_run,
+    CLOSED, MS, OK, OutcomeClass, answer_always, classes, classes_of_sent, open_loop, read_request, scenario,
+    serve, try_run,
 };
-use crate::guard::ClearedTarget;
+use crate::guard::{AnswerRules, ClearedTarget};
+use crate::measurement::Ending;
 use crate::scenario::{Protocol, Scenario};
 use crate::secret::Secret;
 use crate::target::{ClientIdentity, Origin, Scheme};
@@ -34,8 +36,12 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let root = params.self_signed(&key).unwrap().der().to_vec();
         Self { issuer: Issuer::new(params, key), root }
@@ -136,7 +142,7 @@ fn a_certificate_of_a_trusted_root_is_taken() {
     for pacing in [CLOSED, open_loop(50.0)] {
         let measurement = try_run(&target, &scenario(pacing, 2, 200 * MS)).unwrap();
 
-        assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+        assert_eq!(classes_of_sent(&measurement), [OutcomeClass::Success]);
     }
 }
 
@@ -159,6 +165,49 @@ fn a_certificate_for_another_host_is_refused() {
     let measurement = try_run(&target, &scenario(CLOSED, 1, 100 * MS)).unwrap();
 
     assert_eq!(classes(&measurement), [OutcomeClass::Connect]);
+}
+
+#[test]
+fn a_server_with_another_certificate_gets_no_request_and_ends_the_run() {
+    let authority = Authority::new();
+    let (before, after) =
+        (Authority::new(), CertificateParams::new(vec![NAME.to_owned(), "www.preview.test".to_owned()]));
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&heard);
+    let config = authority.server(&after.unwrap(), &Needs::default());
+    let address = serve(move |stream, _| {
+        let mut stream = tls(&config, stream);
+        while read_request(&mut stream) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = std::io::Write::write_all(&mut stream, OK);
+        }
+    });
+    let target = target(address, NAME, &authority.root);
+    // Cleared when a server of another authority answered, which had fewer names.
+    let (cleared, _) = before.sign(&named());
+    let rules = AnswerRules::for_tests(target.origin(), &[], None).met_with(&cleared);
+
+    let measurement = try_run(&target.with_rules(rules), &scenario(CLOSED, 1, 60_000 * MS)).unwrap();
+
+    assert!(
+        matches!(&measurement.ending, Ending::Revoked(why) if why.contains("certificate")),
+        "{:?}",
+        measurement.ending
+    );
+    assert_eq!(heard.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_renewed_certificate_of_the_same_server_is_taken() {
+    let authority = Authority::new();
+    let address = authority.serve(NAME);
+    let target = target(address, NAME, &authority.root);
+    let (cleared, _) = authority.sign(&named());
+    let rules = AnswerRules::for_tests(target.origin(), &[], None).met_with(&cleared);
+
+    let measurement = try_run(&target.with_rules(rules), &scenario(CLOSED, 1, 150 * MS)).unwrap();
+
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
 }
 
 #[test]
@@ -284,10 +333,7 @@ fn http2_is_spoken_where_both_sides_know_it() {
     let both = serve_http2(authority.server(&named(), &needs));
     let old = authority.serve(NAME);
     let classes_of = |address, scenario: &Scenario| {
-        let mut seen = classes(&try_run(&target(address, NAME, &authority.root), scenario).unwrap());
-        // A machine that is too busy for the schedule says nothing about protocols.
-        seen.retain(|class| *class != OutcomeClass::Unsent);
-        seen
+        classes_of_sent(&try_run(&target(address, NAME, &authority.root), scenario).unwrap())
     };
 
     for pacing in [CLOSED, open_loop(100.0)] {

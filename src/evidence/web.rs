@@ -1,0 +1,34 @@
+//! The client of every question over HTTP: it follows nothing, uses no proxy and trusts only the roots that it is given
+//! and the system's.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+
+/// Returns what a client is built from, with extra root certificates, DER.
+pub(super) fn client(trusted_roots: &[Vec<u8>]) -> Result<reqwest::ClientBuilder, rustls::Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    // Single system certificates that cannot be read are no reason to stop: others may be enough.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for root in trusted_roots {
+        roots.add(CertificateDer::from(root.clone()))?;
+    }
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("cargo-loadgate/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// Returns what is behind an error; the words before it name only the URL and the library's own parts.
+pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
+    match error.source() {
+        Some(cause) => root_cause(cause),
+        None => error.to_string(),
+    }
+}
