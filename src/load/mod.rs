@@ -20,6 +20,7 @@ mod negotiation;
 mod open_loop;
 mod pacer;
 mod server_timing;
+mod socket;
 mod stamp;
 mod stop;
 mod tally;

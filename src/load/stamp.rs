@@ -13,6 +13,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::socket::{poll_receive, poll_send};
+
 /// A TCP stream that may remember when the last bytes read from it had come in.
 #[derive(Debug)]
 pub(crate) struct StampedStream {
@@ -62,13 +64,13 @@ impl AsyncRead for StampedStream {
                 return stamps.poll_read(&stream.tcp, cx, buffer);
             }
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        poll_receive(&self.tcp, cx, buffer)
     }
 }
 
 impl AsyncWrite for StampedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        poll_send(&self.tcp, cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -96,17 +98,18 @@ impl AsyncWrite for StampedStream {
 mod linux {
     use std::io::{self, IoSliceMut};
     use std::os::fd::AsRawFd;
-    use std::task::{Context, Poll, ready};
+    use std::task::{Context, Poll};
     use std::time::{Duration, Instant};
 
     use nix::sys::socket::sockopt::Timestamping;
     use nix::sys::socket::{
         ControlMessageOwned, MsgFlags, TimestampingFlag, Timestamps, recvmsg, setsockopt,
     };
-    use tokio::io::{Interest, ReadBuf};
+    use tokio::io::ReadBuf;
     use tokio::net::TcpStream;
 
     use crate::clock;
+    use crate::load::socket::poll_receive_with;
 
     /// Two readings of the clocks further apart than this say nothing about each other: the thread was interrupted.
     const LONGEST_PAIR: Duration = Duration::from_micros(5);
@@ -154,25 +157,7 @@ mod linux {
             cx: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            loop {
-                ready!(tcp.poll_read_ready(cx))?;
-                let mut result = None;
-                let space = buffer.remaining();
-                let tried = tcp.try_io(Interest::READABLE, || {
-                    let count = self.read(tcp, buffer.initialize_unfilled())?;
-                    result = Some(count);
-                    // A socket that gave less than it could is empty: saying so here spares a read that only asks.
-                    if count > 0 && count < space { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-                });
-                match (result, tried) {
-                    (Some(count), _) => {
-                        buffer.advance(count);
-                        return Poll::Ready(Ok(()));
-                    }
-                    (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    (None, result) => return Poll::Ready(result),
-                }
-            }
+            poll_receive_with(tcp, cx, buffer, |space| self.read(tcp, space))
         }
 
         fn read(&mut self, tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {

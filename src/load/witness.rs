@@ -30,7 +30,7 @@ impl Witness {
 
     /// Takes the final head.
     pub(crate) fn head<'h>(&mut self, status: u16, fields: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
-        let keeps_all = self.interest >= Interest::Head;
+        let keeps_all = self.wants_heads();
         // These two may say when to come back.
         let may_say_when = matches!(status, 429 | 503);
         for (name, value) in fields {
@@ -44,6 +44,16 @@ impl Witness {
                 self.headers.push(name, value);
             }
         }
+    }
+
+    /// Returns whether every head has to be shown, whatever stands in it.
+    pub(crate) fn wants_heads(&self) -> bool {
+        self.interest >= Interest::Head
+    }
+
+    /// Returns whether the last head left nothing here, as it would each time.
+    pub(crate) fn has_kept_nothing(&self) -> bool {
+        !self.wants_heads() && self.headers.iter().next().is_none()
     }
 
     /// Takes a piece of the body.

@@ -58,7 +58,8 @@ pub(super) fn ask(case: &mut Case<'_>) -> Statement {
 fn hidden(address: std::net::SocketAddr, listener: &Listener) -> Statement {
     unknown(
         format!("the process that listens at {address} cannot be seen: it belongs to user {}", listener.user),
-        "run as the user whose service it is, or let `run` start it: see [service]",
+        "run as the user whose service it is and where its processes are seen (containers: in the same process \
+         namespace), or let `run` start it: see [service]",
     )
 }
 

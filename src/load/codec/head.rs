@@ -27,7 +27,7 @@ pub(super) enum Framing {
 }
 
 /// What matters of a status line and its headers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     /// The status, not checked.
     pub(super) status: u16,

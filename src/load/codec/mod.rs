@@ -5,9 +5,11 @@
 
 mod chunk;
 mod head;
+mod repeated;
 
 use self::chunk::ChunkState;
 use self::head::{Framing, Head, parse_head};
+use self::repeated::Repeated;
 use super::witness::{MAX_BODY_BYTES, Witness};
 
 /// All heads of one answer, interim answers included; as much as browsers accept is generous for a service.
@@ -56,6 +58,7 @@ pub(crate) struct Decoder {
     state: State,
     /// The part of a head that came so far; empty unless a head is split over several reads.
     head: Vec<u8>,
+    repeated: Repeated,
     /// Bytes of the interim answers before this head.
     interim_bytes: usize,
     status: u16,
@@ -77,6 +80,7 @@ impl Decoder {
             answers_head: false,
             state: State::Head,
             head: Vec::new(),
+            repeated: Repeated::default(),
             interim_bytes: 0,
             status: 0,
             keeps_alive: false,
@@ -143,11 +147,22 @@ impl Decoder {
         input: &'a [u8],
         witness: &mut Witness,
     ) -> Result<Option<&'a [u8]>, Malformed> {
+        if !self.head.is_empty() {
+            return self.feed_split_head(input, witness);
+        }
+        if !witness.wants_heads()
+            && let Some((head, length)) = self.repeated.find(input)
+        {
+            self.enter(&head, length)?;
+            return Ok(Some(&input[length..]));
+        }
         // Nearly every head comes whole in one read; it is parsed in place.
-        if self.head.is_empty()
-            && input.starts_with(PREFIX)
+        if input.starts_with(PREFIX)
             && let Ok(Some((head, length))) = parse_head(input, witness)
         {
+            if witness.has_kept_nothing() {
+                self.repeated.remember(&input[..length], head);
+            }
             self.enter(&head, length)?;
             return Ok(Some(&input[length..]));
         }
@@ -256,6 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::request::Interest;
 
     /// Feeds the pieces one after the other; returns every answer, or what was wrong.
     fn decode(pieces: &[&[u8]], answers_head: bool) -> (Vec<(u16, bool)>, Result<(), Malformed>) {
@@ -346,6 +362,48 @@ mod tests {
             let mut decoder = Decoder::new();
             assert_eq!(decoder.feed(part.as_bytes(), &mut Witness::default()), Ok(None));
             assert_eq!(decoder.finish(), None, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_head_again_is_the_same_answer() {
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let longer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok!";
+        let last = b"HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+        let (answers, result) = decode(&[ok, ok, longer, ok, last, last], false);
+
+        assert_eq!(result, Ok(()));
+        let expected = [(200, true), (200, true), (200, true), (200, true), (404, false), (404, false)];
+        assert_eq!(answers, expected);
+    }
+
+    #[test]
+    fn what_a_head_says_to_every_run_is_heard_each_time() {
+        let (mut decoder, mut witness) = (Decoder::new(), Witness::default());
+        let answer = b"HTTP/1.1 200 OK\r\nServer-Timing: db;dur=1\r\nContent-Length: 0\r\n\r\n";
+
+        for turn in 0..3 {
+            witness.begin(Interest::Nothing);
+            assert!(decoder.feed(answer, &mut witness).unwrap().is_some());
+
+            let mut heard = 0;
+            witness.each("server-timing", |_| heard += 1);
+            assert_eq!(heard, 1, "{turn}");
+        }
+    }
+
+    #[test]
+    fn whoever_wants_heads_is_shown_every_one() {
+        let (mut decoder, mut witness) = (Decoder::new(), Witness::default());
+        let answer = b"HTTP/1.1 200 OK\r\nX-Id: 7\r\nContent-Length: 0\r\n\r\n";
+
+        for interest in [Interest::Nothing, Interest::Nothing, Interest::Head, Interest::Head] {
+            witness.begin(interest);
+            assert!(decoder.feed(answer, &mut witness).unwrap().is_some());
+
+            let is_shown = witness.headers().first("x-id").is_some();
+            assert_eq!(is_shown, interest == Interest::Head);
         }
     }
 
