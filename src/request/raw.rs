@@ -5,6 +5,7 @@
 
 use memchr::{memchr, memmem};
 
+use super::header_name::{is_any_of, is_header_name, may_be_listed};
 use super::raw_error::RawError;
 use super::wire::{Unfinished, Wire};
 use super::{
@@ -334,80 +335,9 @@ fn holds_request_line(body: &[u8]) -> bool {
     })
 }
 
-/// The first letters of the names that are looked for, in lower case: most headers have another one.
-const LISTED_LETTERS: [bool; 256] = {
-    let mut letters = [false; 256];
-    // Of cookies some are refused.
-    letters[b'c' as usize] = true;
-    let mut at = 0;
-    while at < HOST_OWNED_HEADERS.len() {
-        letters[HOST_OWNED_HEADERS[at].as_bytes()[0] as usize] = true;
-        at += 1;
-    }
-    at = 0;
-    while at < ROUTING_HEADERS.len() {
-        letters[ROUTING_HEADERS[at].as_bytes()[0] as usize] = true;
-        at += 1;
-    }
-    letters
-};
-
-fn may_be_listed(name: &[u8]) -> bool {
-    name.first().is_some_and(|letter| LISTED_LETTERS[usize::from(letter.to_ascii_lowercase())])
-}
-
-/// Gateways that hand headers on as variables read an underscore as a hyphen.
-fn is_any_of(name: &[u8], listed: &[&str]) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let first = name.first().map_or(0, |byte| folded(*byte));
-    // The last byte tells nearly all apart.
-    let last = name.last().map_or(0, |byte| folded(*byte));
-    listed.iter().map(|known| known.as_bytes()).any(|known| {
-        known.len() == name.len()
-            && known.first() == Some(&first)
-            && known.last() == Some(&last)
-            && known.iter().zip(name).all(|(a, b)| *a == folded(*b))
-    })
-}
-
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(80).collect()
 }
-
-/// Returns whether a text is a header's name: a token of at most 256 bytes.
-#[must_use]
-pub fn is_header_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.len() <= 256 && name.iter().all(|byte| IS_TOKEN[usize::from(*byte)])
-}
-
-/// The bytes of a token (RFC 9110, section 5.6.2).
-const IS_TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
