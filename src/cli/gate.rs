@@ -163,15 +163,6 @@ impl Gate<'_> {
         Ok(measurement)
     }
 
-    /// Lets every script report on its run. Whatever one says or does, what was judged stands: call it when that is
-    /// written.
-    pub(super) fn hear_scripts(&self) -> Result<(), Failure> {
-        for (script, measurement) in self.scripts.take() {
-            scripted::conclude(script, &measurement, self.display.console(), self.out)?;
-        }
-        Ok(())
-    }
-
     fn note(&self, label: &str, remark: Option<String>) {
         self.remarks.borrow_mut().extend(remark.map(|remark| format!("{label}: {remark}")));
     }
@@ -183,6 +174,15 @@ impl Gate<'_> {
         {
             watch.ask_now(Recheck::Forge);
         }
+    }
+
+    /// Lets every script report on its run. Whatever one says or does, what was judged stands: call it when that is
+    /// written.
+    pub(super) fn hear_scripts(&self) -> Result<(), Failure> {
+        for (script, measurement) in self.scripts.take() {
+            scripted::conclude(script, &measurement, self.display.console(), self.out)?;
+        }
+        Ok(())
     }
 
     /// Returns a measurement of now in the form that baselines are stored in.

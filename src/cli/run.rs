@@ -75,14 +75,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         echo: EchoWatch::of(&placeholders).map(Arc::new),
         placeholders,
     };
-    let judged = match judge(&gate, &scenarios, &subject) {
-        Ok(judged) => unless_revoked(judged, gate.watch.as_ref()),
-        Err(failure) => {
-            // What a script says may be what explains it.
-            gate.hear_scripts()?;
-            return Err(failure);
-        }
-    };
+    let judged = measure(&gate, &scenarios, &subject)?;
     report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
@@ -113,7 +106,18 @@ fn tell(
     gate.hear_scripts()
 }
 
-/// Drives and judges every scenario.
+/// Drives and judges every scenario of a target that is the same until the end.
+fn measure(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    match judge(gate, scenarios, subject) {
+        Ok(judged) => Ok(unless_revoked(judged, gate.watch.as_ref())),
+        Err(failure) => {
+            // What a script says may be what explains it.
+            gate.hear_scripts()?;
+            Err(failure)
+        }
+    }
+}
+
 fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
     let mut judged = Vec::new();
     for scenario in scenarios {
