@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::emergency::Emergency;
 use super::failure::{Failure, chain};
 use super::progress::Display;
 use super::scripted;
@@ -21,6 +22,7 @@ use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::request::{Mix, Placeholders, RequestSources};
 use crate::scenario::{Protocol, Scenario};
+use crate::script::Script;
 use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
@@ -54,6 +56,10 @@ pub(super) struct Gate<'a> {
     pub(super) placeholders: Placeholders,
     /// What looks for secrets in answers, where there are some.
     pub(super) echo: Option<Arc<EchoWatch>>,
+    /// What happens where a script's call cannot be stopped.
+    pub(super) emergency: Arc<Emergency>,
+    /// Scripts whose runs have ended, with what was measured: they have the last word.
+    pub(super) scripts: RefCell<Vec<(Script, Measurement)>>,
 }
 
 /// One scenario, measured and judged.
@@ -137,8 +143,9 @@ impl Gate<'_> {
         };
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
         let console = self.display.console();
+        let last_resort = self.emergency.last_resort();
         let mut script =
-            scripted::load(scenario, plan, self.target, threads, &self.placeholders, console.redactor())?;
+            scripted::load(scenario, plan, self.target, threads, &self.placeholders, last_resort)?;
         let outcome = drive(&script.sources());
         drop(drawn);
         let mut measurement = match outcome {
@@ -149,9 +156,11 @@ impl Gate<'_> {
                 return Err(failure);
             }
         };
-        scripted::conclude(script, &measurement, console, self.out)?;
+        // Known before anything of this run is shown or stored; what the script says comes later.
+        console.redactor().register_tokens(&script.take_tokens());
         // The names of endpoints and why it ended are the script's words, and are stored as well as shown.
         measurement.clean(&|text| console.redactor().redact(text));
+        self.scripts.borrow_mut().push((script, measurement.clone()));
         Ok(measurement)
     }
 
@@ -166,6 +175,15 @@ impl Gate<'_> {
         {
             watch.ask_now(Recheck::Forge);
         }
+    }
+
+    /// Lets every script report on its run. Whatever one says or does, what was judged stands: call it when that is
+    /// written.
+    pub(super) fn hear_scripts(&self) -> Result<(), Failure> {
+        for (script, measurement) in self.scripts.take() {
+            scripted::conclude(script, &measurement, self.display.console(), self.out)?;
+        }
+        Ok(())
     }
 
     /// Returns a measurement of now in the form that baselines are stored in.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::arguments::RunArguments;
 use super::artefacts;
 use super::console::Verbosity;
+use super::emergency::Emergency;
 use super::failure::Failure;
 use super::gate::{Gate, Judged};
 use super::progress::Display;
@@ -21,17 +22,16 @@ use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::{EchoWatch, StopSignal};
 use crate::report::{Report, ReportedTarget, terminal};
+use crate::scenario::Scenario;
+use crate::scenario::Scenario;
+use crate::vault::Keyring;
 use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
     let mut settings = configure(session, arguments)?;
     let mut subject = Subject::choose(session, &mut settings, Depth::Online)?;
-    scripted::complete(session, &mut settings)?;
-    let scenarios = subject.permitted_scenarios(&settings)?;
-    // Before anything is said: the log of CI hides from here on what it must not show.
-    let keyring = secrets::open(session, &settings, &scenarios)?;
-    announce(session, &settings);
+    let (scenarios, keyring) = permit(session, &mut settings, &subject)?;
     // Before any load: a run whose reports have no place would be measured for nothing.
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
@@ -46,6 +46,14 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
     let stop = StopSignal::new(&session.cancel);
+    let emergency = Emergency::new(
+        report.clone(),
+        &cleared,
+        &settings.out,
+        session.console.redactor(),
+        &stop,
+        subject.running(),
+    );
     let gate = Gate {
         target: &cleared,
         target_kind,
@@ -62,16 +70,10 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         out: &settings.out,
         echo: EchoWatch::of(&placeholders).map(Arc::new),
         placeholders,
+        emergency: Arc::clone(&emergency),
+        scripts: RefCell::default(),
     };
-    let mut judged = Vec::new();
-    for scenario in &scenarios {
-        let one = gate.judge(scenario)?;
-        judged.push(match subject.died() {
-            Some(how) => one.without_service(&how),
-            None => one,
-        });
-    }
-    let judged = unless_revoked(judged, gate.watch.as_ref());
+    let judged = measure(&gate, &scenarios, &subject)?;
     report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
@@ -82,15 +84,57 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     report.clean(&|text| session.console.redactor().redact(text));
     let written =
         artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
+    emergency.note_saved(report.exit);
     show(session, &report, arguments.latency);
     session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
     publishing::publish(session, arguments, &subject, &report, &written);
+    gate.hear_scripts()?;
     Ok(unless_interrupted(session, report.exit))
+}
+
+/// Drives and judges every scenario of a target that is the same until the end.
+fn measure(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    match judge(gate, scenarios, subject) {
+        Ok(judged) => Ok(unless_revoked(judged, gate.watch.as_ref())),
+        Err(failure) => {
+            // What a script says may be what explains it.
+            gate.hear_scripts()?;
+            Err(failure)
+        }
+    }
+}
+
+fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    let mut judged = Vec::new();
+    for scenario in scenarios {
+        let one = gate.judge(scenario)?;
+        let one = match subject.died() {
+            Some(how) => one.without_service(&how),
+            None => one,
+        };
+        gate.emergency.note(&one.report);
+        judged.push(one);
+    }
+    Ok(judged)
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
     let overrides = overrides::of_run(arguments, &session.current_directory);
     config::load(&session.current_directory, &overrides).map_err(Failure::problems)
+}
+
+/// Returns the scenarios that may run and the secrets that they may name.
+fn permit(
+    session: &Session,
+    settings: &mut Settings,
+    subject: &Subject,
+) -> Result<(Vec<Scenario>, Keyring), Failure> {
+    scripted::complete(session, settings)?;
+    let scenarios = subject.permitted_scenarios(settings)?;
+    // Before anything is said: the log of CI hides from here on what it must not show.
+    let keyring = secrets::open(session, settings, &scenarios)?;
+    announce(session, settings);
+    Ok((scenarios, keyring))
 }
 
 /// Says which defaults were chosen.

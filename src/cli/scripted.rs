@@ -10,7 +10,6 @@ use super::session::Session;
 use crate::config::Settings;
 use crate::guard::ClearedTarget;
 use crate::measurement::Measurement;
-use crate::redact::{Redactor, harmless};
 use crate::request::{Placeholders, ScriptPlan};
 use crate::scenario::Scenario;
 use crate::script::{LastResort, Script, ScriptError, ScriptLimits, ScriptOrders};
@@ -51,7 +50,7 @@ pub(super) fn load(
     target: &ClearedTarget,
     threads: u32,
     placeholders: &Placeholders,
-    redactor: &Redactor,
+    last_resort: LastResort,
 ) -> Result<Script, Failure> {
     let request = scenario
         .requests
@@ -66,7 +65,7 @@ pub(super) fn load(
         addresses: target.addresses(),
         workers: threads.min(scenario.profile.connections.get()),
         limits: ScriptLimits::default(),
-        last_resort: last_resort(redactor),
+        last_resort,
     })
     .map_err(|error| failure(&error))
 }
@@ -111,20 +110,4 @@ fn failure(error: &ScriptError) -> Failure {
         _ => Exit::CouldNotComplete,
     };
     Failure::new(exit, error.to_string(), Some(error.help()))
-}
-
-/// A routine that never looks up cannot be stopped by anything but the end of the process.
-#[expect(
-    clippy::print_stderr,
-    clippy::exit,
-    clippy::disallowed_methods,
-    reason = "no destructor can run any more"
-)]
-fn last_resort(redactor: &Redactor) -> LastResort {
-    let redactor = redactor.clone();
-    Arc::new(move |why| {
-        eprintln!("error: {}", harmless(&redactor.redact(why)));
-        eprintln!("help: a script's calls must end; nothing was measured");
-        std::process::exit(Exit::CouldNotComplete.code().into());
-    })
 }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::confirmation;
+use super::emergency::Running;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
@@ -29,7 +30,8 @@ pub(super) struct Subject {
     pub(super) reading: Reading,
     candidates: Vec<Candidate>,
     policy: guard::Policy,
-    running: Option<RunningService>,
+    /// Shared with who must stop it where this thread cannot.
+    running: Running,
     /// Variables that a service of this run must not see.
     withheld: Vec<String>,
 }
@@ -82,7 +84,7 @@ impl Subject {
             }
         };
         let withheld = secrets::variables_of_others(settings).map(str::to_owned).collect();
-        Ok(Self { kind, reading, candidates, policy, running: None, withheld })
+        Ok(Self { kind, reading, candidates, policy, running: Running::default(), withheld })
     }
 
     /// Returns whether the target is on this machine.
@@ -126,7 +128,7 @@ impl Subject {
         let address = running.address();
         session.console.status("Started", &format!("{} on {address}", plan.run.join(" ")));
         self.candidates = vec![Candidate::on_loopback(Source::Service, address)];
-        self.running = Some(running);
+        *self.running.lock() = Some(running);
         Ok(())
     }
 
@@ -226,15 +228,24 @@ impl Subject {
     }
 
     /// Returns how the service that was started ended, where it did so by itself.
-    pub(super) fn died(&mut self) -> Option<String> {
-        self.running.as_mut()?.exited().map(|how| harmless(&how))
+    pub(super) fn died(&self) -> Option<String> {
+        self.running.lock().as_mut().and_then(RunningService::exited).map(|how| harmless(&how))
     }
 
     /// Stops what was started.
-    pub(super) fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop();
-        }
+    pub(super) fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Returns what was started, for who must stop it where this thread cannot.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -12,7 +12,7 @@ const MASK: &[u8] = b"***";
 
 impl Host {
     /// Returns what a script sees of an answer's header.
-    pub(super) fn veiled(&self, name: &[u8], value: &[u8]) -> Option<String> {
+    fn veiled(&self, name: &[u8], value: &[u8]) -> Option<String> {
         let plan = self.plan();
         let name = std::str::from_utf8(name).ok()?;
         let is_sensitive = plan.sensitive_headers.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -20,6 +20,11 @@ impl Host {
             let value = String::from_utf8_lossy(value);
             self.tokens.borrow_mut().veil(&plan.placeholders, name, &value, &plan.sensitive_headers)
         })
+    }
+
+    /// Returns the bytes that a script sees of an answer's header.
+    pub(super) fn seen<'v>(&self, name: &[u8], value: &'v [u8]) -> Cow<'v, [u8]> {
+        self.veiled(name, value).map_or(Cow::Borrowed(value), |veiled| Cow::Owned(veiled.into_bytes()))
     }
 
     /// Takes a text that the script calls a secret, and returns its placeholder.

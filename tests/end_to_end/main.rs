@@ -38,6 +38,7 @@ mod preview_namespace;
 mod preview_proof;
 #[cfg(target_os = "linux")]
 mod preview_revoked;
+mod scripts;
 mod secrets;
 mod service;
 mod target;
