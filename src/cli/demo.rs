@@ -150,6 +150,8 @@ impl<'a> Stage<'a> {
             stop: &self.stop,
             display: &self.display,
             out: &self.out,
+            placeholders: Placeholders::default(),
+            echo: None,
             emergency: Emergency::new(
                 run::blank_report(target),
                 target,
@@ -159,8 +161,6 @@ impl<'a> Stage<'a> {
                 &Running::default(),
             ),
             scripts: RefCell::default(),
-            placeholders: Placeholders::default(),
-            echo: None,
         }
     }
 

@@ -52,14 +52,14 @@ pub(super) struct Gate<'a> {
     pub(super) display: &'a Display<'a>,
     /// The directory for what the run leaves.
     pub(super) out: &'a Path,
-    /// What happens where a script's call cannot be stopped.
-    pub(super) emergency: Arc<Emergency>,
-    /// Scripts whose runs have ended, with what was measured: they have the last word.
-    pub(super) scripts: RefCell<Vec<(Script, Measurement)>>,
     /// What stands for secrets in requests to the target.
     pub(super) placeholders: Placeholders,
     /// What looks for secrets in answers, where there are some.
     pub(super) echo: Option<Arc<EchoWatch>>,
+    /// What happens where a script's call cannot be stopped.
+    pub(super) emergency: Arc<Emergency>,
+    /// Scripts whose runs have ended, with what was measured: they have the last word.
+    pub(super) scripts: RefCell<Vec<(Script, Measurement)>>,
 }
 
 /// One scenario, measured and judged.
@@ -156,6 +156,8 @@ impl Gate<'_> {
                 return Err(failure);
             }
         };
+        // Known before anything of this run is shown or stored; what the script says comes later.
+        console.redactor().register_tokens(&script.take_tokens());
         // The names of endpoints and why it ended are the script's words, and are stored as well as shown.
         console.redactor().register(&script.take_tokens());
         measurement.clean(&|text| console.redactor().redact(text));

@@ -23,17 +23,15 @@ use crate::guard::{ClearedTarget, Recheck};
 use crate::load::{EchoWatch, StopSignal};
 use crate::report::{Report, ReportedTarget, terminal};
 use crate::scenario::Scenario;
+use crate::scenario::Scenario;
+use crate::vault::Keyring;
 use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
 pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, Failure> {
     let mut settings = configure(session, arguments)?;
     let mut subject = Subject::choose(session, &mut settings, Depth::Online)?;
-    scripted::complete(session, &mut settings)?;
-    let scenarios = subject.permitted_scenarios(&settings)?;
-    // Before anything is said: the log of CI hides from here on what it must not show.
-    let keyring = secrets::open(session, &settings, &scenarios)?;
-    announce(session, &settings);
+    let (scenarios, keyring) = permit(session, &mut settings, &subject)?;
     // Before any load: a run whose reports have no place would be measured for nothing.
     artefacts::make_directory(&settings.out)?;
     subject.prepare(session)?;
@@ -70,10 +68,10 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         stop: &stop,
         display: &display,
         out: &settings.out,
-        emergency,
-        scripts: RefCell::default(),
         echo: EchoWatch::of(&placeholders).map(Arc::new),
         placeholders,
+        emergency: Arc::clone(&emergency),
+        scripts: RefCell::default(),
     };
     let judged = measure(&gate, &scenarios, &subject)?;
     report.warnings.extend(gate.remarks.take());
@@ -135,6 +133,20 @@ fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<V
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {
     let overrides = overrides::of_run(arguments, &session.current_directory);
     config::load(&session.current_directory, &overrides).map_err(Failure::problems)
+}
+
+/// Returns the scenarios that may run and the secrets that they may name.
+fn permit(
+    session: &Session,
+    settings: &mut Settings,
+    subject: &Subject,
+) -> Result<(Vec<Scenario>, Keyring), Failure> {
+    scripted::complete(session, settings)?;
+    let scenarios = subject.permitted_scenarios(settings)?;
+    // Before anything is said: the log of CI hides from here on what it must not show.
+    let keyring = secrets::open(session, settings, &scenarios)?;
+    announce(session, settings);
+    Ok((scenarios, keyring))
 }
 
 /// Says which defaults were chosen.
