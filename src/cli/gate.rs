@@ -159,7 +159,6 @@ impl Gate<'_> {
         // Known before anything of this run is shown or stored; what the script says comes later.
         console.redactor().register_tokens(&script.take_tokens());
         // The names of endpoints and why it ended are the script's words, and are stored as well as shown.
-        console.redactor().register(&script.take_tokens());
         measurement.clean(&|text| console.redactor().redact(text));
         self.scripts.borrow_mut().push((script, measurement.clone()));
         Ok(measurement)
