@@ -1,6 +1,7 @@
 //! What a request costs the client: processor time of the whole program for each answer, ours beside its peers.
 
 use crate::clients::{Peer, Shape, run_ours};
+use crate::floor;
 use crate::site::{Nginx, Site, leave_out};
 use crate::table::{Line, in_turns, median, spread};
 use crate::{Failure, Options, Outcome};
@@ -12,24 +13,29 @@ const SECONDS: u64 = 3;
 pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
     let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
-    let goals = [(Peer::Wrk, "≤ 0.85"), (Peer::H2load, "(anchor)"), (Peer::Oha, "(anchor)")];
-    compare("HTTP/1.1, 50 connections", &nginx.site, shape, &goals, options)
+    let rivals = [
+        (Rival::Peer(Peer::Wrk), "≤ 0.85"),
+        (Rival::Peer(Peer::H2load), "(anchor)"),
+        (Rival::Peer(Peer::Oha), "(anchor)"),
+        (Rival::Floor(nginx.port), "(floor)"),
+    ];
+    compare("HTTP/1.1, 50 connections", &nginx.site, shape, &rivals, options)
 }
 
 /// The same over TLS.
 pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
     let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
-    let goals = [(Peer::Wrk, "≤ 1.0"), (Peer::Oha, "(anchor)")];
-    compare("HTTPS/1.1, 50 connections", &nginx.site, shape, &goals, options)
+    let rivals = [(Rival::Peer(Peer::Wrk), "≤ 1.0"), (Rival::Peer(Peer::Oha), "(anchor)")];
+    compare("HTTPS/1.1, 50 connections", &nginx.site, shape, &rivals, options)
 }
 
 /// HTTP/2 over TLS on ten connections with ten streams each.
 pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
     let shape = Shape { connections: 10, streams: Some(10), seconds: SECONDS };
-    let goals = [(Peer::H2load, "≤ 1.0"), (Peer::Oha, "≤ 0.75")];
-    compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &goals, options)
+    let rivals = [(Rival::Peer(Peer::H2load), "≤ 1.0"), (Rival::Peer(Peer::Oha), "≤ 0.75")];
+    compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &rivals, options)
 }
 
 /// A run of at least a million requests beside a short one: recording must not grow dearer.
@@ -59,23 +65,53 @@ struct Cost {
     answers: f64,
 }
 
+/// With whom ours is compared.
+#[derive(Debug, Clone, Copy)]
+enum Rival {
+    Peer(Peer),
+    /// The bare system calls, on a port of loopback.
+    Floor(u16),
+}
+
+impl Rival {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Peer(peer) => peer.program(),
+            Self::Floor(_) => "two bare calls",
+        }
+    }
+
+    fn is_here(self) -> bool {
+        match self {
+            Self::Peer(peer) => peer.if_installed().is_some(),
+            Self::Floor(_) => true,
+        }
+    }
+
+    fn cost_us(self, site: &Site, shape: Shape) -> Outcome<f64> {
+        match self {
+            Self::Peer(peer) => peer.cost_us(site, shape),
+            Self::Floor(port) => floor::cost_us(port, shape.connections, shape.seconds),
+        }
+    }
+}
+
 fn compare(
     work: &str,
     site: &Site,
     shape: Shape,
-    goals: &[(Peer, &'static str)],
+    rivals: &[(Rival, &'static str)],
     options: &Options,
 ) -> Outcome<Vec<Line>> {
     let mut measures: Vec<Box<dyn FnMut() -> Outcome<f64>>> =
         vec![Box::new(|| our_cost(site, shape).map(|cost| cost.us))];
     let mut present = Vec::new();
-    for &(peer, goal) in goals {
-        match peer.if_installed() {
-            Some(peer) => {
-                measures.push(Box::new(move || peer.cost_us(site, shape)));
-                present.push((peer, goal));
-            }
-            None => leave_out(&format!("{} is not installed", peer.program())),
+    for &(rival, goal) in rivals {
+        if rival.is_here() {
+            measures.push(Box::new(move || rival.cost_us(site, shape)));
+            present.push((rival, goal));
+        } else {
+            leave_out(&format!("{} is not installed", rival.name()));
         }
     }
     let results = in_turns(options.pairs, measures)?;
@@ -83,10 +119,10 @@ fn compare(
     Ok(present
         .iter()
         .zip(theirs)
-        .map(|(&(peer, goal), theirs)| Line {
+        .map(|(&(rival, goal), theirs)| Line {
             work: work.to_owned(),
             ours: micros(ours),
-            theirs: format!("{} {}", peer.program(), micros(theirs)),
+            theirs: format!("{} {}", rival.name(), micros(theirs)),
             result: spread(&ratios(ours, theirs), |ratio| format!("{ratio:.2}")),
             goal,
         })

@@ -9,6 +9,7 @@
 mod clients;
 mod cost;
 mod fidelity;
+mod floor;
 #[path = "../../tests/end_to_end/forge.rs"]
 #[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
 mod forge;
@@ -51,6 +52,9 @@ pub(crate) enum Failure {
     /// A file, pipe or process failed.
     #[error(transparent)]
     System(#[from] std::io::Error),
+    /// A system call failed.
+    #[error(transparent)]
+    Call(#[from] rustix::io::Errno),
     /// A certificate could not be made.
     #[error(transparent)]
     Certificate(#[from] rcgen::Error),
@@ -95,6 +99,11 @@ fn main() -> Outcome<()> {
         && first == site::TRUTH_SERVER
     {
         return site::serve_truth(plan);
+    }
+    if let [first, rest @ ..] = arguments.as_slice()
+        && first == floor::FLOOR
+    {
+        return floor::run(rest);
     }
     if arguments.first().is_some_and(|first| first == site::NEIGHBOUR) {
         site::keep_busy();

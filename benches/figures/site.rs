@@ -104,6 +104,8 @@ impl Site {
 pub(crate) struct Nginx {
     /// Where it is.
     pub(crate) site: Site,
+    /// The port that it listens on.
+    pub(crate) port: u16,
     prefix: tempfile::TempDir,
     /// Kept for as long as the server is in it.
     _surroundings: Option<(Namespace, Forge)>,
@@ -116,7 +118,7 @@ impl Nginx {
             return Ok(None);
         }
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        Self::start(Site::on_loopback(port)?, None, &format!("listen 127.0.0.1:{port} backlog=4096;"))
+        Self::start(Site::on_loopback(port)?, port, None, &format!("listen 127.0.0.1:{port} backlog=4096;"))
             .map(Some)
     }
 
@@ -135,10 +137,10 @@ impl Nginx {
             "listen {PREVIEW_ADDRESS}:443 ssl http2; ssl_certificate {root}/server.pem; \
              ssl_certificate_key {root}/server.key;"
         );
-        Self::start(site, Some((namespace, forge)), &listen).map(Some)
+        Self::start(site, 443, Some((namespace, forge)), &listen).map(Some)
     }
 
-    fn start(site: Site, surroundings: Option<(Namespace, Forge)>, listen: &str) -> Outcome<Self> {
+    fn start(site: Site, port: u16, surroundings: Option<(Namespace, Forge)>, listen: &str) -> Outcome<Self> {
         let prefix = tempfile::tempdir()?;
         let configuration = format!(
             "worker_processes 1; pid nginx.pid; error_log /dev/null crit; worker_rlimit_nofile 16384;
@@ -149,7 +151,7 @@ impl Nginx {
              }}"
         );
         fs::write(prefix.path().join("nginx.conf"), configuration)?;
-        let nginx = Self { site, prefix, _surroundings: surroundings };
+        let nginx = Self { site, port, prefix, _surroundings: surroundings };
         // It returns when it listens: it goes to the background then.
         let output = nginx.command().output()?;
         if output.status.success() {

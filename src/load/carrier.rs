@@ -23,7 +23,7 @@ pub(crate) enum Carrier {
 /// The place of one connection that is nobody else's.
 pub(crate) struct Own {
     orders: Arc<Orders>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     /// The address that the source of requests wants to begin with.
     address: Option<usize>,
     attempts: usize,
@@ -103,7 +103,7 @@ impl Carrier {
     /// Returns the bytes sent and received since this was asked last.
     pub(crate) fn take_traffic(&mut self) -> u64 {
         match self {
-            Self::Alone(own) => own.connection.as_mut().map_or(0, Connection::take_traffic),
+            Self::Alone(own) => own.connection.as_mut().map_or(0, |open| open.take_traffic()),
             Self::Rider(rider) => rider.take_traffic(),
         }
     }
@@ -145,7 +145,7 @@ impl Own {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),
             Poll::Pending => deadline.poll(cx).map(|()| Err(OutcomeClass::Timeout)),
         });
-        self.connection = Some(opened.await?);
+        self.connection = Some(Box::new(opened.await?));
         orders.open_connections.opened();
         Ok(())
     }

@@ -98,8 +98,8 @@ impl Witness {
 
     /// Returns whether the last head left nothing here, as it would each time.
     pub(crate) fn has_kept_nothing(&self) -> bool {
-        let is_unblamed = !self.lacks_marker && self.objection.is_none();
-        !self.wants_heads() && is_unblamed && self.headers.iter().next().is_none()
+        let is_untouched = self.headers.iter().next().is_none() && !self.lacks_marker;
+        is_untouched && self.objection.is_none() && !self.wants_heads()
     }
 
     /// Takes a piece of the body.

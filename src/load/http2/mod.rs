@@ -40,15 +40,6 @@ struct Connection {
     driver: AbortHandle,
 }
 
-/// Why a connection takes no request now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unready {
-    /// As many streams are open as the server allows.
-    Full,
-    /// It is broken, or the server has said goodbye.
-    Gone,
-}
-
 impl Connection {
     fn new(requests: SendRequest<Bytes>, driver: AbortHandle) -> Self {
         Self {
@@ -73,13 +64,9 @@ impl Connection {
         }
     }
 
-    /// Takes a stream where one is free that no other line waits for.
-    fn take_stream(self: &Rc<Self>) -> Result<Taken, Unready> {
-        match self.room() {
-            None => Err(Unready::Gone),
-            Some(room) if room > self.waiting.get() => Ok(Taken::new(self)),
-            Some(_) => Err(Unready::Full),
-        }
+    /// Takes one of the streams that there is room for, unless other lines wait for all of them.
+    fn take_stream(self: &Rc<Self>, room: usize) -> Option<Taken> {
+        (room > self.waiting.get()).then(|| Taken::new(self))
     }
 
     /// Waits in line for a stream; `None` where there will never be another.

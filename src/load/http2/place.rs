@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::greeting::{Driver, greet};
 use super::traffic::Counted;
-use super::{Connection, Taken, Unready};
+use super::{Connection, Taken};
 use crate::load::connection::{self, Failure};
 use crate::load::crew::Orders;
 use crate::measurement::OutcomeClass;
@@ -73,21 +73,20 @@ impl Place {
 
     /// Takes a stream where a request can leave at once.
     pub(super) fn take_stream(&self) -> Option<Taken> {
-        self.usable().and_then(|open| open.take_stream().ok())
+        let (open, room) = self.usable()?;
+        open.take_stream(room)
     }
 
     /// Waits for a stream on which a request can leave.
     pub(super) async fn wait_for_stream(self: &Rc<Self>) -> Result<Taken, OutcomeClass> {
         loop {
-            let open = self.connection().await?;
-            match open.take_stream() {
-                Ok(taken) => return Ok(taken),
-                Err(Unready::Full) => {
-                    if let Some(taken) = open.wait_for_stream().await {
-                        return Ok(taken);
-                    }
-                }
-                Err(Unready::Gone) => {}
+            let (open, room) = self.connection().await?;
+            if let Some(taken) = open.take_stream(room) {
+                return Ok(taken);
+            }
+            // None comes where the connection is gone by then; the next one may have some.
+            if let Some(taken) = open.wait_for_stream().await {
+                return Ok(taken);
             }
         }
     }
@@ -100,7 +99,8 @@ impl Place {
         }
     }
 
-    async fn connection(self: &Rc<Self>) -> Result<Rc<Connection>, OutcomeClass> {
+    /// Returns the connection, opened where there is none, and how many more streams there may be on it now.
+    async fn connection(self: &Rc<Self>) -> Result<(Rc<Connection>, usize), OutcomeClass> {
         loop {
             if let Some(open) = self.usable() {
                 return Ok(open);
@@ -114,14 +114,14 @@ impl Place {
         }
     }
 
-    fn usable(&self) -> Option<Rc<Connection>> {
+    fn usable(&self) -> Option<(Rc<Connection>, usize)> {
         let mut state = self.state.borrow_mut();
         let State::Open(open) = &*state else { return None };
         // What is on its way then may arrive; the next request has another connection.
         let is_worn =
             self.orders.reconnect_every.is_some_and(|every| open.answers.get() >= every.get().into());
-        if open.room().is_some() && !is_worn {
-            return Some(Rc::clone(open));
+        if !is_worn && let Some(room) = open.room() {
+            return Some((Rc::clone(open), room));
         }
         *state = State::Empty;
         None

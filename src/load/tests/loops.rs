@@ -9,8 +9,8 @@ use std::thread;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, answer_always, classes, drive_fixed, local, never, open_loop,
-    read_request, run, scenario, serve, serve_always,
+    CLOSED, MS, OK, OutcomeClass, Pacing, Rate, answer_always, classes, classes_of_sent, drive_fixed, local,
+    never, open_loop, read_request, run, scenario, serve, serve_always,
 };
 use crate::clock;
 use crate::load::{Phase, StopSignal};
@@ -64,7 +64,7 @@ fn the_open_loop_sends_exactly_what_is_due() {
         let measurement =
             drive_fixed(&local(serve_always(OK)), &scenario, threads, &never(), &|_| {}).unwrap();
 
-        assert_eq!(classes(&measurement), [OutcomeClass::Success], "{rate}");
+        assert_eq!(classes_of_sent(&measurement), [OutcomeClass::Success], "{rate}");
         assert_eq!(measurement.outcomes().total(), due, "{rate}");
         assert_eq!(measurement.asked_rate.map(Rate::requests_per_second), Some(rate));
     }

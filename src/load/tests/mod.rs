@@ -147,3 +147,10 @@ fn classes(measurement: &Measurement) -> Vec<OutcomeClass> {
     let outcomes = measurement.outcomes();
     OutcomeClass::ALL.into_iter().filter(|class| outcomes.count(*class) > 0).collect()
 }
+
+/// Returns the classes that were counted, but for what a machine too busy for the schedule did not send at its end.
+fn classes_of_sent(measurement: &Measurement) -> Vec<OutcomeClass> {
+    let mut classes = classes(measurement);
+    classes.retain(|class| *class != OutcomeClass::Unsent);
+    classes
+}

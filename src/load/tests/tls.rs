@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::http2::{answer, over_http2};
 use super::{
-    CLOSED, MS, OK, OutcomeClass, answer_always, classes, open_loop, read_request, scenario, serve, try_run,
+    CLOSED, MS, OK, OutcomeClass, answer_always, classes, classes_of_sent, open_loop, read_request, scenario,
+    serve, try_run,
 };
 use crate::guard::{AnswerRules, ClearedTarget};
 use crate::measurement::Ending;
@@ -141,7 +142,7 @@ fn a_certificate_of_a_trusted_root_is_taken() {
     for pacing in [CLOSED, open_loop(50.0)] {
         let measurement = try_run(&target, &scenario(pacing, 2, 200 * MS)).unwrap();
 
-        assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+        assert_eq!(classes_of_sent(&measurement), [OutcomeClass::Success]);
     }
 }
 
@@ -332,10 +333,7 @@ fn http2_is_spoken_where_both_sides_know_it() {
     let both = serve_http2(authority.server(&named(), &needs));
     let old = authority.serve(NAME);
     let classes_of = |address, scenario: &Scenario| {
-        let mut seen = classes(&try_run(&target(address, NAME, &authority.root), scenario).unwrap());
-        // A machine that is too busy for the schedule says nothing about protocols.
-        seen.retain(|class| *class != OutcomeClass::Unsent);
-        seen
+        classes_of_sent(&try_run(&target(address, NAME, &authority.root), scenario).unwrap())
     };
 
     for pacing in [CLOSED, open_loop(100.0)] {
