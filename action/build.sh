@@ -11,7 +11,8 @@ if ! command -v cargo >/dev/null; then
     exit 101
 fi
 
-CARGO_TARGET_DIR=$target_directory \
+# cargo reads `.cargo/config.toml` of the caller's directory, not ours, so what that sets is said here.
+CARGO_TARGET_DIR=$target_directory LUAU_CXXFLAGS=${LUAU_CXXFLAGS:--DNDEBUG} \
     cargo build --release --locked --manifest-path "$source_directory/Cargo.toml" --bin cargo-loadgate
 
 binary=$target_directory/release/cargo-loadgate

@@ -200,7 +200,7 @@ impl Peer {
 }
 
 /// Returns the number right before some words.
-fn number_before(text: &str, words: &str) -> Option<f64> {
+pub(crate) fn number_before(text: &str, words: &str) -> Option<f64> {
     let (before, _) = text.split_once(words)?;
     before.rsplit([' ', '\n']).next()?.parse().ok()
 }

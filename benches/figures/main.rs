@@ -27,6 +27,7 @@ mod namespace;
 mod parts;
 mod process;
 mod scale;
+mod scripts;
 mod site;
 mod table;
 #[path = "../../tests/support/truth_server.rs"]
@@ -78,7 +79,7 @@ pub(crate) struct Options {
 type Row = fn(&Options) -> Outcome<Vec<Line>>;
 
 /// All parts of the table, each with the name that selects it.
-const ROWS: [(&str, Row); 12] = [
+const ROWS: [(&str, Row); 16] = [
     ("http1", cost::http1),
     ("https1", cost::https1),
     ("http2", cost::http2),
@@ -91,6 +92,10 @@ const ROWS: [(&str, Row); 12] = [
     ("million", cost::million),
     ("first-request", scale::first_request),
     ("size", scale::size),
+    ("script-counter", scripts::counter),
+    ("script-response", scripts::response),
+    ("script-static", scripts::fixed),
+    ("script-setup", scripts::set_up),
 ];
 
 fn main() -> Outcome<()> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::arguments::DemoArguments;
 use super::artefacts::{self, Artefacts};
+use super::emergency::{Emergency, Running};
 use super::failure::Failure;
 use super::gate::Gate;
 use super::progress::Display;
@@ -148,6 +149,15 @@ impl<'a> Stage<'a> {
             stop: &self.stop,
             display: &self.display,
             out: &self.out,
+            emergency: Emergency::new(
+                run::blank_report(target),
+                target,
+                &self.out,
+                self.session.console.redactor(),
+                &self.stop,
+                &Running::default(),
+            ),
+            scripts: RefCell::default(),
         }
     }
 

@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::emergency::Emergency;
 use super::failure::{Failure, chain};
 use super::progress::Display;
 use super::scripted;
@@ -20,6 +22,7 @@ use crate::measurement::Measurement;
 use crate::report::ScenarioReport;
 use crate::request::{Mix, RequestSources};
 use crate::scenario::{Protocol, Scenario};
+use crate::script::Script;
 use crate::verdict::Exit;
 
 /// How often a pause looks for a cancellation.
@@ -49,6 +52,10 @@ pub(super) struct Gate<'a> {
     pub(super) display: &'a Display<'a>,
     /// The directory for what the run leaves.
     pub(super) out: &'a Path,
+    /// What happens where a script's call cannot be stopped.
+    pub(super) emergency: Arc<Emergency>,
+    /// Scripts whose runs have ended, with what was measured: they have the last word.
+    pub(super) scripts: RefCell<Vec<(Script, Measurement)>>,
 }
 
 /// One scenario, measured and judged.
@@ -128,7 +135,8 @@ impl Gate<'_> {
             return drive(&Mix::new(&scenario.requests, &authority, fastrand::u64(..)));
         };
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
-        let mut script = scripted::load(scenario, plan, self.target, threads)?;
+        let last_resort = self.emergency.last_resort();
+        let mut script = scripted::load(scenario, plan, self.target, threads, last_resort)?;
         let outcome = drive(&script.sources());
         drop(drawn);
         let measurement = match outcome {
@@ -139,7 +147,7 @@ impl Gate<'_> {
                 return Err(failure);
             }
         };
-        scripted::conclude(script, &measurement, self.display.console(), self.out)?;
+        self.scripts.borrow_mut().push((script, measurement.clone()));
         Ok(measurement)
     }
 
@@ -154,6 +162,15 @@ impl Gate<'_> {
         {
             watch.ask_now(Recheck::Forge);
         }
+    }
+
+    /// Lets every script report on its run. Whatever one says or does, what was judged stands: call it when that is
+    /// written.
+    pub(super) fn hear_scripts(&self) -> Result<(), Failure> {
+        for (script, measurement) in self.scripts.take() {
+            scripted::conclude(script, &measurement, self.display.console(), self.out)?;
+        }
+        Ok(())
     }
 
     /// Returns a measurement of now in the form that baselines are stored in.

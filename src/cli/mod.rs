@@ -11,6 +11,7 @@ mod console;
 mod demo;
 mod demo_service;
 mod doctor;
+mod emergency;
 mod explanation;
 mod failure;
 mod gate;

@@ -1,10 +1,12 @@
 //! `run`: parse → configure → clear → prepare → drive → recall → compare → judge → report → publish.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use super::arguments::RunArguments;
 use super::artefacts;
 use super::console::Verbosity;
+use super::emergency::Emergency;
 use super::failure::Failure;
 use super::gate::{Gate, Judged};
 use super::progress::Display;
@@ -20,6 +22,7 @@ use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::StopSignal;
 use crate::report::{Report, ReportedTarget, terminal};
+use crate::scenario::Scenario;
 use crate::verdict::{Exit, Verdict};
 
 /// Runs the gate and returns the verdict's exit.
@@ -40,6 +43,14 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     report.run_url.clone_from(&subject.reading.run_url);
     let display = Display::new(&session.console);
     let stop = StopSignal::new(&session.cancel);
+    let emergency = Emergency::new(
+        report.clone(),
+        &cleared,
+        &settings.out,
+        session.console.redactor(),
+        &stop,
+        subject.running(),
+    );
     let gate = Gate {
         target: &cleared,
         target_kind,
@@ -54,16 +65,10 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         stop: &stop,
         display: &display,
         out: &settings.out,
+        emergency: Arc::clone(&emergency),
+        scripts: RefCell::default(),
     };
-    let mut judged = Vec::new();
-    for scenario in &scenarios {
-        let one = gate.judge(scenario)?;
-        judged.push(match subject.died() {
-            Some(how) => one.without_service(&how),
-            None => one,
-        });
-    }
-    let judged = unless_revoked(judged, gate.watch.as_ref());
+    let judged = measure(&gate, &scenarios, &subject)?;
     report.warnings.extend(gate.remarks.take());
     subject.stop();
     if arguments.save_baseline {
@@ -73,10 +78,38 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     let records: Vec<_> = judged.into_iter().map(|one| one.record).collect();
     let written =
         artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
+    emergency.note_saved(report.exit);
     show(session, &report, arguments.latency);
     session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
     publishing::publish(session, arguments, &subject, &report, &written);
+    gate.hear_scripts()?;
     Ok(unless_interrupted(session, report.exit))
+}
+
+/// Drives and judges every scenario of a target that is the same until the end.
+fn measure(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    match judge(gate, scenarios, subject) {
+        Ok(judged) => Ok(unless_revoked(judged, gate.watch.as_ref())),
+        Err(failure) => {
+            // What a script says may be what explains it.
+            gate.hear_scripts()?;
+            Err(failure)
+        }
+    }
+}
+
+fn judge(gate: &Gate<'_>, scenarios: &[Scenario], subject: &Subject) -> Result<Vec<Judged>, Failure> {
+    let mut judged = Vec::new();
+    for scenario in scenarios {
+        let one = gate.judge(scenario)?;
+        let one = match subject.died() {
+            Some(how) => one.without_service(&how),
+            None => one,
+        };
+        gate.emergency.note(&one.report);
+        judged.push(one);
+    }
+    Ok(judged)
 }
 
 fn configure(session: &Session, arguments: &RunArguments) -> Result<Settings, Failure> {

@@ -10,7 +10,6 @@ use super::session::Session;
 use crate::config::Settings;
 use crate::guard::ClearedTarget;
 use crate::measurement::Measurement;
-use crate::redact::harmless;
 use crate::request::ScriptPlan;
 use crate::scenario::Scenario;
 use crate::script::{LastResort, Script, ScriptError, ScriptLimits, ScriptOrders};
@@ -33,6 +32,7 @@ pub(super) fn load(
     plan: &Arc<ScriptPlan>,
     target: &ClearedTarget,
     threads: u32,
+    last_resort: LastResort,
 ) -> Result<Script, Failure> {
     let request = scenario.requests.only().expect("a scenario with a script describes one plain request");
     Script::load(&ScriptOrders {
@@ -42,7 +42,7 @@ pub(super) fn load(
         addresses: target.addresses(),
         workers: threads.min(scenario.profile.connections.get()),
         limits: ScriptLimits::default(),
-        last_resort: last_resort(),
+        last_resort,
     })
     .map_err(|error| failure(&error))
 }
@@ -86,19 +86,4 @@ fn failure(error: &ScriptError) -> Failure {
         _ => Exit::CouldNotComplete,
     };
     Failure::new(exit, error.to_string(), Some(error.help()))
-}
-
-/// A routine that never looks up cannot be stopped by anything but the end of the process.
-#[expect(
-    clippy::print_stderr,
-    clippy::exit,
-    clippy::disallowed_methods,
-    reason = "no destructor can run any more"
-)]
-fn last_resort() -> LastResort {
-    Arc::new(|why| {
-        eprintln!("error: {}", harmless(why));
-        eprintln!("help: a script's calls must end; nothing was measured");
-        std::process::exit(Exit::CouldNotComplete.code().into());
-    })
 }

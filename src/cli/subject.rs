@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::confirmation;
+use super::emergency::Running;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
@@ -29,7 +30,8 @@ pub(super) struct Subject {
     pub(super) reading: Reading,
     candidates: Vec<Candidate>,
     policy: guard::Policy,
-    running: Option<RunningService>,
+    /// Shared with who must stop it where this thread cannot.
+    running: Running,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Subject {
                 vec![local_candidate(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), speaks_tls)]
             }
         };
-        Ok(Self { kind, reading, candidates, policy, running: None })
+        Ok(Self { kind, reading, candidates, policy, running: Running::default() })
     }
 
     /// Returns whether the target is on this machine.
@@ -120,7 +122,7 @@ impl Subject {
         let address = running.address();
         session.console.status("Started", &format!("{} on {address}", plan.run.join(" ")));
         self.candidates = vec![Candidate::on_loopback(Source::Service, address)];
-        self.running = Some(running);
+        *self.running.lock() = Some(running);
         Ok(())
     }
 
@@ -220,15 +222,24 @@ impl Subject {
     }
 
     /// Returns how the service that was started ended, where it did so by itself.
-    pub(super) fn died(&mut self) -> Option<String> {
-        self.running.as_mut()?.exited().map(|how| harmless(&how))
+    pub(super) fn died(&self) -> Option<String> {
+        self.running.lock().as_mut().and_then(RunningService::exited).map(|how| harmless(&how))
     }
 
     /// Stops what was started.
-    pub(super) fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop();
-        }
+    pub(super) fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Returns what was started, for who must stop it where this thread cannot.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

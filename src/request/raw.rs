@@ -137,6 +137,9 @@ impl Wire {
         }
         let mut begun = self.begin(method, path, rules.authority.as_bytes());
         let mut framing = Framing::default();
+        if let Some(after) = after_own_host(rest, rules.authority.as_bytes()) {
+            (framing.lines, framing.has_host, rest) = (1, true, after);
+        }
         let outcome = loop {
             let Some((line, after)) = next_line(rest) else {
                 break Err(RawError::Incomplete("its headers have no end"));
@@ -186,6 +189,11 @@ fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr(b'\n', text)?;
     let line = text[..end].strip_suffix(b"\r")?;
     Some((line, &text[end + 1..]))
+}
+
+/// Returns what follows a first header line that names the target just as we do: nearly every text begins so.
+fn after_own_host<'r>(rest: &'r [u8], authority: &[u8]) -> Option<&'r [u8]> {
+    rest.strip_prefix(b"Host: ")?.strip_prefix(authority)?.strip_prefix(b"\r\n")
 }
 
 fn read_request_line(line: &[u8]) -> Result<(Method, &[u8]), RawError> {
@@ -242,7 +250,7 @@ fn read_header<'r>(
     if value.len() > MAX_FIELD_BYTES {
         return refuse("its value is longer than 8 KiB");
     }
-    if !value.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f)) {
+    if !value.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f || *byte == b'\t') {
         return refuse("its value holds a control character");
     }
     framing.lines += 1;
@@ -251,6 +259,9 @@ fn read_header<'r>(
     }
     if has_placeholders && (rules.placeholders.touch(name) || !rules.placeholders.may_stand_in(name, value)) {
         return Err(RawError::Secret("in a header"));
+    }
+    if !may_be_listed(name) {
+        return Ok(Some((name, value)));
     }
     if is_any_of(name, &HOST_OWNED_HEADERS) {
         return read_host_owned(name, value, rules, framing).map_or_else(refuse, |()| Ok(None));
@@ -273,7 +284,9 @@ fn read_host_owned(
     framing: &mut Framing,
 ) -> Result<(), &'static str> {
     if name.eq_ignore_ascii_case(b"host") {
-        let is_same = |known: &String| value.eq_ignore_ascii_case(known.as_bytes());
+        // Nearly always it is written as we write it.
+        let is_same =
+            |known: &String| value == known.as_bytes() || value.eq_ignore_ascii_case(known.as_bytes());
         if framing.has_host {
             return Err("it is there twice");
         }
@@ -330,12 +343,40 @@ fn holds_request_line(body: &[u8]) -> bool {
     })
 }
 
+/// The first letters of the names that are looked for, in lower case: most headers have another one.
+const LISTED_LETTERS: [bool; 256] = {
+    let mut letters = [false; 256];
+    // Of cookies some are refused.
+    letters[b'c' as usize] = true;
+    let mut at = 0;
+    while at < HOST_OWNED_HEADERS.len() {
+        letters[HOST_OWNED_HEADERS[at].as_bytes()[0] as usize] = true;
+        at += 1;
+    }
+    at = 0;
+    while at < ROUTING_HEADERS.len() {
+        letters[ROUTING_HEADERS[at].as_bytes()[0] as usize] = true;
+        at += 1;
+    }
+    letters
+};
+
+fn may_be_listed(name: &[u8]) -> bool {
+    name.first().is_some_and(|letter| LISTED_LETTERS[usize::from(letter.to_ascii_lowercase())])
+}
+
 /// Gateways that hand headers on as variables read an underscore as a hyphen.
 fn is_any_of(name: &[u8], listed: &[&str]) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    listed
-        .iter()
-        .any(|known| known.len() == name.len() && known.bytes().zip(name).all(|(a, b)| a == folded(*b)))
+    let first = name.first().map_or(0, |byte| folded(*byte));
+    // The last byte tells nearly all apart.
+    let last = name.last().map_or(0, |byte| folded(*byte));
+    listed.iter().map(|known| known.as_bytes()).any(|known| {
+        known.len() == name.len()
+            && known.first() == Some(&first)
+            && known.last() == Some(&last)
+            && known.iter().zip(name).all(|(a, b)| *a == folded(*b))
+    })
 }
 
 fn shown(name: &[u8]) -> String {

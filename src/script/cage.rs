@@ -4,6 +4,7 @@
 //! frozen, then `wrk` comes in, which scripts may write to, then the memory limit, and only then the script's text.
 //! Text alone is taken: code in compiled form would be believed without a check.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(super) struct Compiled {
 impl Compiled {
     /// Compiles a script and its modules.
     pub(super) fn compile(plan: &ScriptPlan) -> Result<Self, ScriptError> {
+        check_size(&plan.name, &plan.text)?;
+        plan.modules.iter().try_for_each(|(path, text)| check_size(path, text))?;
         let own = |source: &str| compile(OWN_CHUNK, source.as_bytes(), 2);
         let mut modules = BTreeMap::new();
         for (path, text) in &plan.modules {
@@ -60,11 +63,18 @@ impl Compiled {
     }
 }
 
-fn compile(name: &str, text: &[u8], optimization: u8) -> Result<Vec<u8>, ScriptError> {
+/// The compiler's memory and time have no other bound than the length of what it is given.
+fn check_size(name: &str, text: &[u8]) -> Result<(), ScriptError> {
     if text.len() > MAX_SCRIPT_BYTES {
         return Err(ScriptError::TooLarge { name: name.to_owned(), bytes: text.len() });
     }
+    Ok(())
+}
+
+fn compile(name: &str, text: &[u8], optimization: u8) -> Result<Vec<u8>, ScriptError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    // As Lua's own loader has it: a first line that begins with '#' is for the system's shell.
+    let text = if text.first() == Some(&b'#') { [b"--", text].concat().into() } else { Cow::Borrowed(text) };
     let compiler = Compiler::new().set_optimization_level(optimization).set_debug_level(1);
     compiler.set_mutable_globals(CHANGING).compile(text).map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => {

@@ -47,8 +47,14 @@ pub(super) struct Host {
     pub(super) seat: Option<Seat>,
     pub(super) output: RefCell<Vec<u8>>,
     lines: Cell<usize>,
+    /// Bytes and lines that the present call has printed.
+    printed: Cell<(usize, usize)>,
+    /// Lines that were not kept.
+    dropped: Cell<usize>,
     pub(super) sinks: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) headers: RefCell<Headers>,
+    /// Names of headers that the script looks at; their values come along with each answer.
+    pub(super) wanted: RefCell<Vec<Vec<u8>>>,
     pub(super) endpoints: RefCell<Vec<String>>,
     /// The endpoint that the current callback named.
     pub(super) endpoint: Cell<Option<u16>>,
@@ -83,8 +89,11 @@ impl Host {
             seat,
             output: RefCell::default(),
             lines: Cell::default(),
+            printed: Cell::default(),
+            dropped: Cell::default(),
             sinks: RefCell::default(),
             headers: RefCell::default(),
+            wanted: RefCell::default(),
             endpoints: RefCell::new(vec![UNTAGGED.to_owned()]),
             endpoint: Cell::default(),
             checks: RefCell::default(),
@@ -100,19 +109,41 @@ impl Host {
         &self.surroundings.plan
     }
 
-    /// Takes output, within the budget.
+    /// Begins a call: what it may print is counted anew.
+    pub(super) fn begin_call(&self) {
+        self.printed.set((0, 0));
+    }
+
+    /// Takes output. A call that floods is an error; what many calls print together is kept up to the same size.
     pub(super) fn emit(&self, text: &[u8]) -> Result<(), String> {
-        let mut output = self.output.borrow_mut();
-        let lines = self.lines.get() + text.iter().filter(|byte| **byte == b'\n').count();
-        if output.len() + text.len() > MAX_OUTPUT_BYTES || lines > MAX_OUTPUT_LINES {
+        let new_lines = text.iter().filter(|byte| **byte == b'\n').count();
+        let (bytes, lines) = self.printed.get();
+        let (bytes, lines) = (bytes + text.len(), lines + new_lines);
+        if bytes > MAX_OUTPUT_BYTES || lines > MAX_OUTPUT_LINES {
             return Err(format!(
-                "the script prints too much (more than {} KiB or {MAX_OUTPUT_LINES} lines); count instead, and print in done()",
+                "the script prints too much (more than {} KiB or {MAX_OUTPUT_LINES} lines in one call); count instead, and print in done()",
                 MAX_OUTPUT_BYTES / 1024
             ));
         }
-        self.lines.set(lines);
+        self.printed.set((bytes, lines));
+        let mut output = self.output.borrow_mut();
+        if output.len() + text.len() > MAX_OUTPUT_BYTES || self.lines.get() + new_lines > MAX_OUTPUT_LINES {
+            self.dropped.set(self.dropped.get() + new_lines.max(1));
+            return Ok(());
+        }
+        self.lines.set(self.lines.get() + new_lines);
         output.extend_from_slice(text);
         Ok(())
+    }
+
+    /// Takes what was printed, and says where that is not all.
+    pub(super) fn take_output(&self) -> Vec<u8> {
+        let mut output = self.output.take();
+        let dropped = self.dropped.take();
+        if dropped > 0 {
+            output.extend_from_slice(format!("(and {dropped} more lines, which are not kept)\n").as_bytes());
+        }
+        output
     }
 
     /// Returns a declared file's text.
@@ -175,6 +206,36 @@ impl Host {
             ));
         }
         Ok(addresses.iter().map(ToString::to_string).collect())
+    }
+
+    /// Returns whether a script that sets `wrk.scheme`, `wrk.host` or `wrk.port` only says what is so anyway.
+    pub(super) fn is_target(&self, part: &str, value: &str) -> bool {
+        let Surroundings { origin, rules, .. } = &*self.surroundings;
+        match part {
+            "scheme" => value == origin.scheme.to_string(),
+            "host" => {
+                value.eq_ignore_ascii_case(&origin.host)
+                    || rules.synonyms.iter().any(|known| known.eq_ignore_ascii_case(value))
+            }
+            "port" => value == origin.port.to_string(),
+            _ => false,
+        }
+    }
+
+    /// Returns the path of a URL that names the cleared target itself.
+    pub(super) fn own_path<'u>(&self, url: &'u str) -> Option<&'u str> {
+        let Surroundings { origin, rules, .. } = &*self.surroundings;
+        let rest = url.strip_prefix(&format!("{}://", origin.scheme))?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let port = format!(":{}", origin.port);
+        let is_own = |known: &str| known.eq_ignore_ascii_case(authority);
+        let is_synonym = rules.synonyms.iter().any(|known| known.ends_with(&port) && is_own(known));
+        let is_path = path.is_empty() || (path.starts_with('/') && !path.starts_with("//"));
+        ((is_own(&rules.authority) || is_synonym) && is_path).then_some(if path.is_empty() {
+            "/"
+        } else {
+            path
+        })
     }
 
     /// Returns a pinned address; any other is refused.

@@ -1,12 +1,19 @@
 //! JSON for scripts: both ways, bounded in depth and size.
 
+use std::cell::RefCell;
+use std::fmt;
+
 use mlua::{Lua, Table, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Deeper nesting is a cycle or an attack.
 const MAX_DEPTH: usize = 64;
 
-/// The longest text that is written.
+/// The longest text that is written or read.
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
+
+/// The most names of one object.
+const MAX_NAMES: usize = 100_000;
 
 /// Writes a value; a table with entries 1 to n is an array, an empty one an object, as cjson does it.
 pub(super) fn encode(value: &Value) -> Result<Vec<u8>, String> {
@@ -46,9 +53,14 @@ fn write_text(text: &[u8], json: &mut Vec<u8>) -> Result<(), String> {
 fn write_table(table: &Table, depth: usize, json: &mut Vec<u8>) -> Result<(), String> {
     let unreadable = |_| "a table cannot be read".to_owned();
     let length = table.raw_len();
-    let entries: Vec<(Value, Value)> =
-        table.pairs::<Value, Value>().collect::<mlua::Result<_>>().map_err(unreadable)?;
-    if length > 0 && entries.len() == length {
+    let mut count = 0;
+    table
+        .for_each(|_: Value, _: Value| {
+            count += 1;
+            Ok(())
+        })
+        .map_err(unreadable)?;
+    if length > 0 && count == length {
         json.push(b'[');
         for index in 1..=length {
             if index > 1 {
@@ -59,6 +71,12 @@ fn write_table(table: &Table, depth: usize, json: &mut Vec<u8>) -> Result<(), St
         json.push(b']');
         return Ok(());
     }
+    // They are gathered outside of the script's own memory.
+    if count > MAX_NAMES {
+        return Err(format!("a table for JSON has at most {MAX_NAMES} names"));
+    }
+    let entries: Vec<(Value, Value)> =
+        table.pairs::<Value, Value>().collect::<mlua::Result<_>>().map_err(unreadable)?;
     let mut named = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         match key {
@@ -83,33 +101,149 @@ fn write_table(table: &Table, depth: usize, json: &mut Vec<u8>) -> Result<(), St
     Ok(())
 }
 
-/// Reads a JSON text; `null` becomes the null of `json.null`.
-pub(super) fn decode(lua: &Lua, text: &[u8]) -> Result<mlua::Result<Value>, String> {
+/// Reads a JSON text right into Lua's own memory, so that its limit holds; `null` becomes the null of `json.null`.
+pub(super) fn decode(lua: &Lua, text: &[u8]) -> mlua::Result<Result<Value, String>> {
+    if text.len() > MAX_JSON_BYTES {
+        return Ok(Err("the JSON is longer than 4 MiB".into()));
+    }
+    let wrong = RefCell::new(None);
+    let mut reader = serde_json::Deserializer::from_slice(text);
     // serde_json refuses nesting beyond 128 by itself.
-    let value: serde_json::Value = serde_json::from_slice(text)
-        .map_err(|error| format!("it is not JSON (line {}, column {})", error.line(), error.column()))?;
-    Ok(give(lua, &value))
+    let read = Reading { lua, wrong: &wrong }.deserialize(&mut reader).and_then(|value| {
+        reader.end()?;
+        Ok(value)
+    });
+    match (read, wrong.take()) {
+        (_, Some(error)) => Err(error),
+        (Ok(value), None) => Ok(Ok(value)),
+        (Err(error), None) => {
+            Ok(Err(format!("it is not JSON (line {}, column {})", error.line(), error.column())))
+        }
+    }
 }
 
-fn give(lua: &Lua, value: &serde_json::Value) -> mlua::Result<Value> {
-    Ok(match value {
-        serde_json::Value::Null => Value::NULL,
-        serde_json::Value::Bool(truth) => Value::Boolean(*truth),
-        serde_json::Value::Number(number) => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
-        serde_json::Value::String(text) => Value::String(lua.create_string(text)?),
-        serde_json::Value::Array(values) => {
-            let table = lua.create_table_with_capacity(values.len(), 0)?;
-            for (index, value) in values.iter().enumerate() {
-                table.raw_set(index + 1, give(lua, value)?)?;
-            }
-            Value::Table(table)
+/// Makes a Lua value of whatever comes next.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    lua: &'a Lua,
+    /// What Lua itself refused, such as memory.
+    wrong: &'a RefCell<Option<mlua::Error>>,
+}
+
+impl Reading<'_> {
+    fn keep<T, E: de::Error>(&self, outcome: mlua::Result<T>) -> Result<T, E> {
+        outcome.map_err(|error| {
+            *self.wrong.borrow_mut() = Some(error);
+            E::custom("the value cannot be made")
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::NULL)
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(truth))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        self.keep(self.lua.create_string(text)).map(Value::String)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        let table = self.keep(self.lua.create_table())?;
+        while let Some(value) = values.next_element_seed(self)? {
+            self.keep(table.raw_push(value))?;
         }
-        serde_json::Value::Object(values) => {
-            let table = lua.create_table_with_capacity(0, values.len())?;
-            for (name, value) in values {
-                table.raw_set(lua.create_string(name)?, give(lua, value)?)?;
-            }
-            Value::Table(table)
+        Ok(Value::Table(table))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        let table = self.keep(self.lua.create_table())?;
+        while let Some(name) = values.next_key_seed(self)? {
+            let value = values.next_value_seed(self)?;
+            self.keep(table.raw_set(name, value))?;
         }
-    })
+        Ok(Value::Table(table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again(text: &str) -> Result<String, String> {
+        let lua = Lua::new();
+        let value = decode(&lua, text.as_bytes()).unwrap()?;
+        encode(&value).map(|json| String::from_utf8(json).unwrap())
+    }
+
+    #[test]
+    fn what_is_read_is_written_again() {
+        for text in [r#"{"a":[1,2.5,"x"],"b":{"c":null,"d":true}}"#, "[]", "7", "\"\u{e9}\\n\""] {
+            let written = again(text).unwrap();
+            let same = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+            // An empty table is an object, as cjson has it.
+            let expected = if text == "[]" { "{}" } else { text };
+            assert_eq!(same(&written), same(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        assert_eq!(again("{\"a\":\n1,}").unwrap_err(), "it is not JSON (line 2, column 3)");
+        for wrong in ["", "[1] 2", "nul", "'a'", "{\"a\" 1}", &"[".repeat(100_000)] {
+            assert!(again(wrong).is_err(), "{wrong:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn a_long_json_text_stays_within_luas_memory() {
+        let lua = Lua::new();
+        let text = format!("[{}0]", "0,".repeat(1_000_000));
+        lua.set_memory_limit(4 * 1024 * 1024).unwrap();
+
+        let outcome = decode(&lua, text.as_bytes());
+
+        assert!(matches!(outcome, Err(mlua::Error::MemoryError(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_table_of_too_many_names_is_no_json() {
+        let lua = Lua::new();
+        let table = lua.create_table().unwrap();
+        for number in 0..=MAX_NAMES {
+            table.raw_set(format!("n{number}"), 1).unwrap();
+        }
+
+        assert_eq!(encode(&Value::Table(table)).unwrap_err(), "a table for JSON has at most 100000 names");
+    }
 }

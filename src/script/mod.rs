@@ -18,6 +18,7 @@ mod plain;
 mod source;
 mod state;
 mod watchdog;
+mod word;
 
 #[cfg(test)]
 mod tests;
@@ -170,7 +171,7 @@ impl Script {
 
     /// Takes what was printed, written and checked so far, workers in order.
     fn gather(&mut self) {
-        self.output.append(&mut self.main.host.output.borrow_mut());
+        self.output.append(&mut self.main.host.take_output());
         let mut legacies = self.shared.legacies.lock().unwrap_or_else(PoisonError::into_inner);
         legacies.sort_by_key(|legacy| legacy.worker);
         for legacy in &mut *legacies {

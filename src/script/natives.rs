@@ -13,8 +13,10 @@ use super::feed::Feed;
 use super::host::Host;
 use super::json;
 use super::plain::Plain;
+use super::state::unlimited;
+use super::word::Word;
 use crate::clock;
-use crate::request::{Shape, Wire, is_header_name};
+use crate::request::{Headers, MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
 
 /// Makes the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>, compiled: &Arc<Compiled>) -> mlua::Result<Table> {
@@ -131,6 +133,9 @@ impl Natives<'_> {
                 .map_or((None, None), |(a, b)| (Some(a), Some(b))))
         })?;
         self.add_lua("urlencode", |lua, _, text: LuaString| {
+            if text.as_bytes().len() > MAX_RAW_BODY_BYTES {
+                return Ok(Err("a text to encode is at most 1 MiB long".into()));
+            }
             Ok(Ok(lua.create_string(urlencoded(&text.as_bytes()))?))
         })?;
         self.add_lua("headervalue", |lua, _, text: Value| {
@@ -145,43 +150,39 @@ impl Natives<'_> {
                 .map(|json| lua.create_string(json))
                 .map_or_else(|why| Ok(Err(why)), |text| text.map(Ok))
         })?;
-        self.add_lua("json_decode", |lua, _, text: LuaString| {
-            json::decode(lua, &text.as_bytes()).map_or_else(|why| Ok(Err(why)), |value| value.map(Ok))
-        })?;
-        self.add("basic", |_, host, (user, password): (String, String)| basic(host, &user, &password))?;
-        self.add("secret", |_, host, name: String| {
+        self.add_lua("json_decode", |lua, _, text: LuaString| json::decode(lua, &text.as_bytes()))?;
+        self.add("basic", |_, host, (user, password): (Word, Word)| basic(host, &user.0, &password.0))?;
+        self.add("secret", |_, host, Word(name)| {
             host.plan()
                 .placeholders
                 .text(&name)
                 .ok_or_else(|| format!("there is no secret {name:?}; declare it as a [[secret]]"))
         })?;
-        self.add("param", |_, host, name: String| {
+        self.add("param", |_, host, Word(name)| {
             let params = &host.plan().params;
             let found = params.iter().find(|param| param.name == name);
             found
                 .map(super::params::value_of)
                 .ok_or_else(|| format!("there is no parameter {name:?}; declare it as a [[script.param]]"))
         })?;
-        self.add("getenv", |_, host, name: String| {
-            host.variable(&name).map(|value| value.map(str::to_owned))
-        })?;
+        self.add("getenv", |_, host, Word(name)| host.variable(&name).map(|value| value.map(str::to_owned)))?;
         self.add_sure("time_us", |_, _, ()| Ok(clock::wall().as_microsecond() as f64))
     }
 
     fn files(&self) -> mlua::Result<()> {
         self.add("emit", |_, host, text: LuaString| host.emit(&text.as_bytes()).map(|()| true))?;
-        self.add_lua("file", |lua, host, name: String| {
+        self.add_lua("file", |lua, host, Word(name)| {
             host.file(&name)
                 .map(|text| lua.create_string(&*text))
                 .map_or_else(|why| Ok(Err(why)), |text| text.map(Ok))
         })?;
-        self.add("sink_open", |_, host, (name, appends): (String, bool)| host.open_sink(&name, appends))?;
-        self.add("sink_write", |_, host, (name, text): (String, LuaString)| {
+        self.add("sink_open", |_, host, (Word(name), appends): (Word, bool)| host.open_sink(&name, appends))?;
+        self.add("sink_write", |_, host, (Word(name), text): (Word, LuaString)| {
             host.write_sink(&name, &text.as_bytes()).map(|()| true)
         })?;
         let feeds: Rc<std::cell::RefCell<Vec<Arc<Feed>>>> = Rc::default();
         let opened = Rc::clone(&feeds);
-        self.add_sure("feed_open", move |_, host, name: String| {
+        self.add_sure("feed_open", move |_, host, Word(name)| {
             let feed = host.file(&name).and_then(|csv| host.surroundings.feeds.open(&name, &csv));
             let feed = feed.map_err(mlua::Error::runtime)?;
             let rows = feed.rows();
@@ -202,10 +203,12 @@ impl Natives<'_> {
     fn answers(&self) -> mlua::Result<()> {
         self.add_sure("header", |lua, host, name: LuaString| {
             let headers = host.headers.borrow();
-            // As in wrk, the last of several wins.
-            let value =
-                headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(&name.as_bytes())).last();
-            value.map(|(_, value)| lua.create_string(value)).transpose()
+            let value = last(&headers, &name.as_bytes());
+            value.map(|value| unlimited(lua, |lua| lua.create_string(value))).transpose()
+        })?;
+        self.add_sure("want", |_, host, name: LuaString| {
+            host.wanted.borrow_mut().push(name.as_bytes().to_vec());
+            Ok(())
         })?;
         self.add_sure("headers", |lua, host, ()| {
             let table = lua.create_table()?;
@@ -214,25 +217,29 @@ impl Natives<'_> {
             }
             Ok(table)
         })?;
-        self.add("tag", |_, host, name: String| host.tag(&name).map(|()| true))?;
-        self.add("verdict", |_, host, (name, is_met): (String, bool)| {
+        self.add("tag", |_, host, Word(name)| host.tag(&name).map(|()| true))?;
+        self.add("verdict", |_, host, (Word(name), is_met): (Word, bool)| {
             host.check(&name, is_met).map(|()| true)
         })?;
         self.add_sure("stop", |_, host, _: MultiValue| {
             host.is_stopped.set(true);
             Ok(())
         })?;
-        self.add_sure("abort", |_, host, why: Option<String>| -> mlua::Result<()> {
-            host.abort(why.as_deref().unwrap_or("without a reason"));
+        self.add_sure("abort", |_, host, why: Option<Word>| -> mlua::Result<()> {
+            host.abort(why.as_ref().map_or("without a reason", |why| &why.0));
             Err(mlua::Error::runtime("the script ended the run"))
         })
     }
 
     fn targets(&self) -> mlua::Result<()> {
-        self.add("lookup", |_, host, (name, service): (String, Option<String>)| {
-            host.lookup(&name, service.as_deref())
+        self.add("lookup", |_, host, (Word(name), service): (Word, Option<Word>)| {
+            host.lookup(&name, service.as_ref().map(|service| service.0.as_str()))
         })?;
-        self.add("is_pinned", |_, host, address: String| host.pinned(&address).map(|_| true))?;
+        self.add("is_pinned", |_, host, Word(address)| host.pinned(&address).map(|_| true))?;
+        self.add_sure("own_path", |_, host, Word(url)| Ok(host.own_path(&url).map(str::to_owned)))?;
+        self.add_sure("is_target", |_, host, (Word(part), Word(value)): (Word, Word)| {
+            Ok(host.is_target(&part, &value))
+        })?;
         self.add_sure("name_fault", |_, _, name: LuaString| {
             let fault = raw_name_fault(&name.as_bytes());
             Ok(fault.map(|error| format!("{error}, so the request is refused")))
@@ -245,7 +252,7 @@ impl Natives<'_> {
     }
 
     fn threads(&self) -> mlua::Result<()> {
-        self.add_lua("thread_get", |lua, host, (thread, name): (usize, String)| {
+        self.add_lua("thread_get", |lua, host, (thread, Word(name)): (usize, Word)| {
             let threads = host.threads.borrow();
             let Some(thread) = threads.get(thread) else { return Ok(Ok(Value::Nil)) };
             let first = host.first_globals.borrow();
@@ -255,7 +262,7 @@ impl Natives<'_> {
             };
             value.map_or(Ok(Value::Nil), |value| value.give(lua)).map(Ok)
         })?;
-        self.add("thread_set", |_, host, (thread, name, value): (usize, String, Value)| {
+        self.add("thread_set", |_, host, (thread, Word(name), value): (usize, Word, Value)| {
             let value =
                 Plain::take(&value).map_err(|why| format!("cannot transfer '{name}' to a thread: {why}"))?;
             if let Some(thread) = host.threads.borrow_mut().get_mut(thread) {
@@ -275,7 +282,7 @@ impl Natives<'_> {
         self.add_sure("thread_address", |_, host, thread: usize| {
             Ok(host.address_of(thread).as_ref().map(SocketAddr::to_string))
         })?;
-        self.add("thread_assign", |_, host, (thread, address): (usize, String)| {
+        self.add("thread_assign", |_, host, (thread, Word(address)): (usize, Word)| {
             let address = host.pinned(&address)?;
             if let Some(thread) = host.threads.borrow_mut().get_mut(thread) {
                 thread.address = Some(address);
@@ -285,8 +292,10 @@ impl Natives<'_> {
     }
 
     fn modules(&self, compiled: &Arc<Compiled>) -> mlua::Result<()> {
+        let known = Arc::clone(compiled);
+        self.add_sure("is_module", move |_, _, Word(name)| Ok(known.module(&name).is_some()))?;
         let compiled = Arc::clone(compiled);
-        self.add_lua("module", move |lua, _, name: String| match compiled.module(&name) {
+        self.add_lua("module", move |lua, _, Word(name)| match compiled.module(&name) {
             Some((path, code)) => super::cage::load(lua, path, code).map(Ok),
             None => Ok(Err(format!(
                 "there is no module {name:?}; declare its file in `modules` of [script], or use json, bit or wrk{}",
@@ -294,6 +303,11 @@ impl Natives<'_> {
             ))),
         })
     }
+}
+
+/// Returns the value of a header; as in wrk, the last of several wins.
+pub(super) fn last<'h>(headers: &'h Headers, name: &[u8]) -> Option<&'h [u8]> {
+    headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last().map(|(_, value)| value)
 }
 
 /// Returns what is wrong with a header's name.

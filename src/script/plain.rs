@@ -11,6 +11,28 @@ const MAX_DEPTH: usize = 32;
 /// More values than this are no result, but data.
 const MAX_VALUES: usize = 100_000;
 
+/// More text than this is no result either; it is kept outside of the script's own memory.
+const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
+
+/// What may still be copied out of a state.
+struct Budget {
+    values: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn whole() -> Self {
+        Self { values: MAX_VALUES, bytes: MAX_TEXT_BYTES }
+    }
+
+    fn spend(&mut self, values: usize, bytes: usize) -> Result<(), String> {
+        self.values =
+            self.values.checked_sub(values).ok_or(format!("it holds more than {MAX_VALUES} values"))?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("it holds more than 4 MiB of text")?;
+        Ok(())
+    }
+}
+
 /// A value without a state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Plain {
@@ -59,20 +81,20 @@ pub(super) type Plains = BTreeMap<String, Plain>;
 impl Plain {
     /// Copies a value; `Ok(None)` is nil.
     pub(super) fn take(value: &Value) -> Result<Option<Self>, String> {
-        Self::take_within(value, MAX_DEPTH, &mut 0)
+        Self::take_within(value, MAX_DEPTH, &mut Budget::whole())
     }
 
-    fn take_within(value: &Value, depth: usize, values: &mut usize) -> Result<Option<Self>, String> {
-        *values += 1;
-        if *values > MAX_VALUES {
-            return Err(format!("it holds more than {MAX_VALUES} values"));
-        }
+    fn take_within(value: &Value, depth: usize, budget: &mut Budget) -> Result<Option<Self>, String> {
+        budget.spend(1, 0)?;
         Ok(Some(match value {
             Value::Nil => return Ok(None),
             Value::Boolean(truth) => Self::Truth(*truth),
             Value::Integer(number) => Self::Number(*number as f64),
             Value::Number(number) => Self::Number(*number),
-            Value::String(text) => Self::Text(text.as_bytes().to_vec()),
+            Value::String(text) => {
+                budget.spend(0, text.as_bytes().len())?;
+                Self::Text(text.as_bytes().to_vec())
+            }
             Value::Table(table) => {
                 if depth == 0 {
                     return Err("its tables are nested too deeply, or hold themselves".into());
@@ -80,8 +102,8 @@ impl Plain {
                 let mut entries = BTreeMap::new();
                 for entry in table.pairs::<Value, Value>() {
                     let (key, value) = entry.map_err(|_| "it cannot be read".to_owned())?;
-                    let key = Self::take_within(&key, depth - 1, values)?;
-                    let value = Self::take_within(&value, depth - 1, values)?;
+                    let key = Self::take_within(&key, depth - 1, budget)?;
+                    let value = Self::take_within(&value, depth - 1, budget)?;
                     if let (Some(key), Some(value)) = (key, value) {
                         entries.insert(Key::of(key)?, value);
                     }
@@ -155,16 +177,17 @@ fn length(entries: &BTreeMap<Key, Plain>) -> usize {
     (1_u32..).take_while(|index| entries.contains_key(&Key::number(f64::from(*index)))).count()
 }
 
-/// Copies every global that is plain; functions and what holds them stay.
+/// Copies every global that is plain, within what may be copied in all; functions and what holds them stay.
 pub(super) fn globals(env: &Table) -> Plains {
     let mut plains = Plains::new();
+    let mut budget = Budget::whole();
     for (name, value) in env.pairs::<Value, Value>().flatten() {
         let Value::String(name) = name else { continue };
         let name = name.to_string_lossy();
         if matches!(name.as_str(), "wrk" | "_G" | "package") {
             continue;
         }
-        if let Ok(Some(plain)) = Plain::take(&value) {
+        if let Ok(Some(plain)) = Plain::take_within(&value, MAX_DEPTH, &mut budget) {
             plains.insert(name, plain);
         }
     }
@@ -201,6 +224,20 @@ mod tests {
         let all = list(&[1.0]).add_change(Some(&list(&[1.0])), &list(&[1.0, 2.0]));
 
         assert_eq!(all.add_change(Some(&list(&[1.0])), &list(&[1.0, 3.0])), list(&[1.0, 2.0, 3.0]));
+    }
+
+    #[test]
+    fn what_is_copied_out_of_a_state_is_bounded() {
+        let lua = Lua::new();
+        let text = lua.create_string("x".repeat(MAX_TEXT_BYTES + 1)).unwrap();
+        let many = lua.create_sequence_from(0..=MAX_VALUES).unwrap();
+
+        assert!(Plain::take(&Value::String(text.clone())).unwrap_err().contains("4 MiB of text"));
+        assert!(Plain::take(&Value::Table(many)).unwrap_err().contains("100000 values"));
+        let env = lua.create_table().unwrap();
+        env.set("text", text).unwrap();
+        env.set("small", 7).unwrap();
+        assert!(!globals(&env).contains_key("text"));
     }
 
     #[test]

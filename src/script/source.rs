@@ -45,6 +45,8 @@ pub(super) struct ScriptSource {
     before: Option<Plains>,
     address: Option<SocketAddr>,
     is_finished: bool,
+    /// An error ends the run; answers that come meanwhile must not raise it again.
+    has_failed: bool,
 }
 
 impl ScriptSource {
@@ -73,6 +75,7 @@ impl ScriptSource {
             before: None,
             address: thread.address,
             is_finished: false,
+            has_failed: false,
         };
         source.begin()?;
         Ok(source)
@@ -134,6 +137,7 @@ impl ScriptSource {
         let Value::String(raw) = &text.value else {
             let what = match &text.value {
                 Value::Nil => "nothing".to_owned(),
+                Value::Integer(_) => "a number".to_owned(),
                 other => format!("a {}", other.type_name()),
             };
             return Err(ScriptError::Returned(stage, name(), what));
@@ -172,6 +176,12 @@ impl ScriptSource {
         Ok(Duration::try_from_secs_f64(milliseconds / 1_000.0).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY))
     }
 
+    /// Notes an error: Lua is not entered again after it.
+    fn note<T>(&mut self, outcome: Result<T, ScriptError>) -> Result<T, SourceFailure> {
+        self.has_failed |= outcome.is_err();
+        Ok(outcome?)
+    }
+
     fn judge(&self, answer: &Answered<'_>) -> Result<Judgement, ScriptError> {
         let host = &self.state.host;
         self.state.response(answer, self.callbacks.interest)?;
@@ -186,10 +196,11 @@ impl ScriptSource {
 
 impl RequestSource for ScriptSource {
     fn next(&mut self, _line: usize, wire: &mut Rc<Wire>) -> Result<Option<Chosen>, SourceFailure> {
-        if self.state.host.is_stopped.get() {
+        if self.has_failed || self.state.host.is_stopped.get() {
             return Ok(None);
         }
-        Ok(Some(self.choose(wire)?))
+        let chosen = self.choose(wire);
+        self.note(chosen).map(Some)
     }
 
     fn is_instant(&self) -> bool {
@@ -202,11 +213,19 @@ impl RequestSource for ScriptSource {
     }
 
     fn answered(&mut self, _chosen: Chosen, answer: &Answered<'_>) -> Result<Judgement, SourceFailure> {
-        Ok(self.judge(answer)?)
+        if self.has_failed {
+            return Ok(Judgement::default());
+        }
+        let judgement = self.judge(answer);
+        self.note(judgement)
     }
 
     fn pause(&mut self, _line: usize) -> Result<Duration, SourceFailure> {
-        if self.callbacks.delay { Ok(self.wait()?) } else { Ok(Duration::ZERO) }
+        if self.has_failed || !self.callbacks.delay {
+            return Ok(Duration::ZERO);
+        }
+        let pause = self.wait();
+        self.note(pause)
     }
 
     fn endpoints(&self) -> Vec<String> {
@@ -223,7 +242,7 @@ impl RequestSource for ScriptSource {
             worker: self.seat.worker,
             before: self.before.take().unwrap_or_default(),
             globals: if self.shared.wants_globals { globals(&self.state.cage.env) } else { Plains::new() },
-            output: host.output.take(),
+            output: host.take_output(),
             sinks: host.sinks.take(),
             checks: host.checks.take(),
         });

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Value};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Value};
 
 use super::cage::{Cage, Compiled, load};
 use super::error::{ScriptError, message_of};
 use super::host::{Host, Surroundings};
 use super::limits::{ScriptLimits, Stage};
+use super::natives::last;
 use super::watchdog::Watchdog;
 use crate::request::{Answered, Interest, Seat};
 
@@ -38,6 +39,7 @@ pub(super) struct State {
     modules: Vec<String>,
     request: Function,
     response: Function,
+    status: Function,
     delay: Function,
 }
 
@@ -55,10 +57,11 @@ impl State {
         let host = Host::new(Arc::clone(surroundings), watchdog.watch(), seat);
         let cage = Cage::build(&host, compiled, limits.memory_bytes).map_err(machine)?;
         let entrance = |name: &str| cage.entrances.raw_get::<Function>(name).map_err(machine);
-        let (request, response, delay) = (entrance("request")?, entrance("response")?, entrance("delay")?);
+        let (request, delay) = (entrance("request")?, entrance("delay")?);
+        let (response, status) = (entrance("response")?, entrance("status")?);
         let modules = plan.modules.keys().cloned().collect();
         let text = load(&cage.lua, &plan.name, &compiled.script).map_err(machine)?;
-        let state = Self { cage, host, limits, modules, request, response, delay };
+        let state = Self { cage, host, limits, modules, request, response, status, delay };
         state.call::<()>(Stage::Text, &text, ())?;
         Ok(state)
     }
@@ -117,21 +120,22 @@ impl State {
 
     /// Shows an answer.
     pub(super) fn response(&self, answer: &Answered<'_>, interest: Interest) -> Result<(), ScriptError> {
-        let body = if interest == Interest::Body {
-            // With a limit set, every making of a string is a protected call, which costs more than the string. The
-            // limit comes back before any of the script's own code runs.
-            let lua = &self.cage.lua;
-            let made = lua.set_memory_limit(0).and_then(|limit| {
-                lua.create_string(answer.body).and_then(|text| lua.set_memory_limit(limit).map(|_| text))
-            });
-            Some(made.map_err(|error| self.failure(Stage::Response, &error))?)
-        } else {
-            None
-        };
-        if interest >= Interest::Head {
-            self.host.headers.borrow_mut().copy_from(answer.headers);
+        if interest == Interest::Status {
+            return self.call(Stage::Response, &self.status, answer.status);
         }
-        self.call(Stage::Response, &self.response, (answer.status, body))
+        self.host.headers.borrow_mut().copy_from(answer.headers);
+        let (wanted, headers) = (self.host.wanted.borrow(), self.host.headers.borrow());
+        let made = unlimited(&self.cage.lua, |lua| {
+            let body = (interest == Interest::Body).then(|| lua.create_string(answer.body)).transpose()?;
+            let value = |place: usize| {
+                let found = wanted.get(place).and_then(|name| last(&headers, name));
+                found.map(|value| lua.create_string(value)).transpose()
+            };
+            Ok((answer.status, body, value(0)?, value(1)?, value(2)?, value(3)?))
+        });
+        drop((wanted, headers));
+        let arguments = made.map_err(|error| self.failure(Stage::Response, &error))?;
+        self.call(Stage::Response, &self.response, arguments)
     }
 
     fn call<R: FromLuaMulti>(
@@ -141,6 +145,7 @@ impl State {
         arguments: impl IntoLuaMulti,
     ) -> Result<R, ScriptError> {
         let watch = &self.host.watch;
+        self.host.begin_call();
         watch.enter(stage);
         let outcome = function.call::<R>(arguments);
         watch.leave();
@@ -171,6 +176,17 @@ impl State {
         names.extend(self.modules.iter().map(String::as_str));
         ScriptError::Failed(stage, message_of(error, &names))
     }
+}
+
+/// Makes a value without the limit of memory, for texts whose size is bounded otherwise.
+///
+/// With a limit set, every making of a string is a protected call, which costs more than the string. The limit comes
+/// back before any of the script's own code runs.
+pub(super) fn unlimited<T>(lua: &Lua, make: impl FnOnce(&Lua) -> mlua::Result<T>) -> mlua::Result<T> {
+    let limit = lua.set_memory_limit(0)?;
+    let made = make(lua);
+    lua.set_memory_limit(limit)?;
+    made
 }
 
 fn is_memory(error: &mlua::Error) -> bool {

@@ -38,5 +38,6 @@ mod preview_namespace;
 mod preview_proof;
 #[cfg(target_os = "linux")]
 mod preview_revoked;
+mod scripts;
 mod service;
 mod target;

@@ -14,6 +14,7 @@ mod polite;
 mod profiles;
 mod revoked;
 mod scripts;
+mod scripts_http2;
 mod sources;
 mod stall;
 mod stamps;

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::clock;
+use crate::measurement::Ending;
 use crate::request::ScriptPlan;
-use crate::script::{Script, ScriptLimits, ScriptOrders};
+use crate::script::{Script, ScriptError, ScriptLimits, ScriptOrders};
 
 /// Keeps the head of every request and answers with a token and a body.
 struct Echo {
@@ -49,6 +51,58 @@ fn read_whole(stream: &mut impl Read) -> Option<String> {
     Some(head)
 }
 
+/// A script before its run, with all that it is loaded with.
+pub(super) struct Loading<'a> {
+    target: &'a ClearedTarget,
+    scenario: &'a Scenario,
+    plan: Arc<ScriptPlan>,
+    limits: ScriptLimits,
+}
+
+/// What a script's run left.
+pub(super) struct Driven {
+    pub(super) measurement: Measurement,
+    pub(super) printed: String,
+    pub(super) script: Script,
+}
+
+pub(super) fn load_script<'a>(
+    target: &'a ClearedTarget,
+    scenario: &'a Scenario,
+    plan: ScriptPlan,
+) -> Loading<'a> {
+    Loading { target, scenario, plan: Arc::new(plan), limits: ScriptLimits::default() }
+}
+
+impl Loading<'_> {
+    fn load(&self) -> Result<Script, ScriptError> {
+        Script::load(&ScriptOrders {
+            plan: &self.plan,
+            request: self.scenario.requests.only().unwrap(),
+            origin: self.target.origin(),
+            addresses: self.target.addresses(),
+            workers: 2,
+            limits: self.limits,
+            last_resort: Arc::new(|why| panic!("{why}")),
+        })
+    }
+
+    /// Drives it with two workers, whatever comes of it.
+    pub(super) fn drive(&self) -> Driven {
+        let mut script = self.load().unwrap_or_else(|error| panic!("{error}"));
+        let measurement =
+            drive(self.target, self.scenario, &script.sources(), &options(2), &never(), &|_| {}).unwrap();
+        script.done(&measurement).unwrap_or_else(|error| panic!("{error}"));
+        let printed = String::from_utf8(script.take_output()).unwrap();
+        Driven { measurement, printed, script }
+    }
+
+    /// What is wrong with one that must not load.
+    pub(super) fn refused(&self) -> String {
+        self.load().err().map(|error| error.to_string()).expect("the script must be refused")
+    }
+}
+
 struct Outcome {
     heads: Vec<String>,
     measurement: Measurement,
@@ -58,25 +112,11 @@ struct Outcome {
 /// Drives a script for a moment with two workers.
 fn drive_script(text: &str, pipeline: u32) -> Outcome {
     let echo = Echo::start();
-    let target = local(echo.address);
-    let scenario = scenario(CLOSED, 2, 300 * MS);
     let mut plan = ScriptPlan::bare("test.lua", text.as_bytes());
     plan.pipeline = pipeline;
-    let orders = ScriptOrders {
-        plan: &Arc::new(plan),
-        request: scenario.requests.only().unwrap(),
-        origin: target.origin(),
-        addresses: target.addresses(),
-        workers: 2,
-        limits: ScriptLimits::default(),
-        last_resort: Arc::new(|why| panic!("{why}")),
-    };
-    let mut script = Script::load(&orders).unwrap_or_else(|error| panic!("{error}"));
-    let measurement = drive(&target, &scenario, &script.sources(), &options(2), &never(), &|_| {}).unwrap();
-    script.done(&measurement).unwrap_or_else(|error| panic!("{error}"));
-    let printed = String::from_utf8(script.take_output()).unwrap();
+    let driven = load_script(&local(echo.address), &scenario(CLOSED, 2, 300 * MS), plan).drive();
     let heads = echo.heads.lock().unwrap().clone();
-    Outcome { heads, measurement, printed }
+    Outcome { heads, measurement: driven.measurement, printed: driven.printed }
 }
 
 fn example(name: &str) -> String {
@@ -141,17 +181,8 @@ fn a_script_that_would_send_what_it_must_not_opens_no_connection() {
         "for port = 1, 65535 do wrk.connect('127.0.0.1:' .. port) end",
         "function request() while true do end end",
     ] {
-        let plan = Arc::new(ScriptPlan::bare("test.lua", text.as_bytes()));
-        let orders = ScriptOrders {
-            plan: &plan,
-            request: scenario.requests.only().unwrap(),
-            origin: target.origin(),
-            addresses: target.addresses(),
-            workers: 1,
-            limits: ScriptLimits::default(),
-            last_resort: Arc::new(|why| panic!("{why}")),
-        };
-        assert!(Script::load(&orders).is_err(), "{text} must be refused");
+        let plan = ScriptPlan::bare("test.lua", text.as_bytes());
+        assert!(!load_script(&target, &scenario, plan).refused().is_empty(), "{text}");
     }
     assert_eq!(echo.connections.load(Ordering::SeqCst), 0);
 }
@@ -160,24 +191,101 @@ fn a_script_that_would_send_what_it_must_not_opens_no_connection() {
 fn an_error_in_a_later_callback_ends_the_run_and_says_so() {
     let text = "n = 0\nfunction response() n = n + 1 if n == 3 then error('third') end end";
     let echo = Echo::start();
-    let target = local(echo.address);
-    let scenario = scenario(CLOSED, 1, 10_000 * MS);
-    let plan = Arc::new(ScriptPlan::bare("test.lua", text.as_bytes()));
-    let script = Script::load(&ScriptOrders {
-        plan: &plan,
-        request: scenario.requests.only().unwrap(),
-        origin: target.origin(),
-        addresses: target.addresses(),
-        workers: 1,
-        limits: ScriptLimits::default(),
-        last_resort: Arc::new(|why| panic!("{why}")),
-    })
-    .unwrap();
+    let plan = ScriptPlan::bare("test.lua", text.as_bytes());
 
-    let measurement = drive(&target, &scenario, &script.sources(), &options(1), &never(), &|_| {}).unwrap();
+    let driven = load_script(&local(echo.address), &scenario(CLOSED, 1, 10_000 * MS), plan).drive();
 
-    let why = measurement.ending.reason().unwrap();
+    let why = driven.measurement.ending.reason().unwrap();
     assert!(why.contains("response(): test.lua:2: third"), "{why}");
     // One more may have been under way.
     assert!(echo.heads.lock().unwrap().len() <= 4);
+}
+
+#[test]
+fn an_error_of_one_worker_is_raised_once_however_many_answers_are_under_way() {
+    // Each connection holds an answer back until sixteen have asked, so that many come at once.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let address = serve(move |mut stream, _| {
+        while read_request(&mut stream) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            while counted.load(Ordering::SeqCst) < 16 {
+                thread::yield_now();
+            }
+            if stream.write_all(OK).is_err() {
+                return;
+            }
+        }
+    });
+    let text = "errors = 0 function response() errors = errors + 1 error('no') end\n\
+                function done() print(errors <= 2) end";
+    let plan = ScriptPlan::bare("test.lua", text.as_bytes());
+
+    let driven = load_script(&local(address), &scenario(CLOSED, 16, 5_000 * MS), plan).drive();
+
+    assert!(driven.measurement.ending.reason().unwrap().contains("response(): test.lua:1: no"));
+    // One for each of the two workers.
+    assert_eq!(driven.printed, "true\n");
+}
+
+#[test]
+fn a_loop_that_begins_during_the_run_ends_it_within_a_second() {
+    let text = "local n = 0\nfunction request() n = n + 1 while n > 50 do end return wrk.format() end";
+    let echo = Echo::start();
+    let plan = ScriptPlan::bare("test.lua", text.as_bytes());
+    let began = clock::monotonic();
+
+    let driven = load_script(&local(echo.address), &scenario(CLOSED, 2, 20_000 * MS), plan).drive();
+
+    let why = driven.measurement.ending.reason().unwrap();
+    assert!(why.contains("request() of test.lua was stopped after 250ms"), "{why}");
+    assert!(began.elapsed() < 10_000 * MS, "{:?}", began.elapsed());
+}
+
+/// Line 39 of the corpus of hostile scripts: what the script cannot be told, the engine's own bounds do.
+#[test]
+fn a_script_that_storms_a_failing_server_is_stopped_by_the_breaker() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&served);
+    let address = serve(move |mut stream, _| {
+        while read_request(&mut stream) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            if stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let text = "function delay() return 0 end\n\
+                function request() return wrk.format():rep(64) end\n\
+                function response(status) if status == 503 then wrk.path = '/again' end end";
+    let mut plan = ScriptPlan::bare("test.lua", text.as_bytes());
+    plan.pipeline = 64;
+    let mut scenario = scenario(CLOSED, 4, 60_000 * MS);
+    scenario.gate.breaker = Breaker::default();
+    let began = clock::monotonic();
+
+    let driven = load_script(&local(address), &scenario, plan).drive();
+
+    assert!(
+        matches!(&driven.measurement.ending, Ending::Unhealthy(why) if why.contains("failed")),
+        "{:?}",
+        driven.measurement.ending
+    );
+    assert!(began.elapsed() < 20_000 * MS, "{:?}", began.elapsed());
+    assert!(served.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_storm_meets_the_ceiling_of_requests_where_the_server_bears_it() {
+    let echo = Echo::start();
+    let text = "function request() return wrk.format():rep(8) end";
+    let mut plan = ScriptPlan::bare("test.lua", text.as_bytes());
+    plan.pipeline = 8;
+    let (target, scenario) = (local(echo.address), scenario(CLOSED, 4, 60_000 * MS));
+    let script = load_script(&target, &scenario, plan).load().unwrap();
+    let options = DriveOptions { ceilings: Ceilings::new(500, 1 << 30), ..options(1) };
+
+    let measurement = drive(&target, &scenario, &script.sources(), &options, &never(), &|_| {}).unwrap();
+
+    assert!(matches!(measurement.ending, Ending::Exhausted(_)), "{:?}", measurement.ending);
 }

@@ -77,6 +77,34 @@ fn headers_of_an_answer_are_found_without_case_and_can_be_listed() {
 }
 
 #[test]
+fn a_header_that_is_looked_at_comes_along_and_is_listed_as_it_came() {
+    let mut script = Bench::of(
+        "n = 0\nfunction response(status, headers)\n n = n + 1\n\
+           local seen = { tostring(headers['x-token']), tostring(headers['X-Nothing']), tostring(headers.etag), tostring(headers.a), tostring(headers.b) }\n\
+           if n == 3 then for name, value in pairs(headers) do seen[#seen + 1] = name .. '=' .. value end end\n\
+           seen[#seen + 1] = tostring(headers['X-TOKEN'])\n\
+           table.sort(seen)\n print(table.concat(seen, ' '))\n\
+         end\nfunction done() end",
+    )
+    .loaded();
+    let mut source = worker(&script, 0);
+
+    for token in ["one", "two", "three"] {
+        answer(&mut *source, &[("X-Token", "none"), ("X-TOKEN", token), ("Etag", "e"), ("b", "5")], "")
+            .unwrap();
+    }
+    answer(&mut *source, &[], "").unwrap();
+    source.finish();
+    script.done(&measurement()).unwrap();
+
+    assert_eq!(
+        printed(&mut script),
+        "5 e nil nil one one\n5 e nil nil two two\n5 Etag=e X-TOKEN=three X-Token=none b=5 e nil nil three three\n\
+         nil nil nil nil nil nil\n"
+    );
+}
+
+#[test]
 fn a_token_from_an_answer_goes_into_later_requests() {
     let script = Bench::of(
         "token = nil\npath = '/authenticate'\nrequest = function() return wrk.format('GET', path) end\n\
@@ -232,7 +260,8 @@ fn what_was_declared_can_be_read_and_nothing_else() {
         ("io.open('/etc/passwd')", "declare it in `data`"),
         ("for line in io.lines('x') do end", "declare it in `data`"),
         ("io.open('out.txt', 'w')", "declare it in `sink`"),
-        ("require 'socket'", "the generator owns all connections"),
+        ("require 'socket.http'", "the generator owns all connections"),
+        ("require 'socket'.connect('127.0.0.1', 22)", "the generator owns all connections"),
         ("wrk.secret('token')", "declare it as a [[secret]]"),
         ("wrk.param('x')", "declare it as a [[script.param]]"),
         ("os.execute('sleep 1')", "delay()"),

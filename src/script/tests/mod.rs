@@ -1,8 +1,11 @@
 //! Scripts against the room alone: no sockets here, because a script never has one.
 
 mod api;
+mod bad_input;
 mod cage;
+mod corpus;
 mod hostile;
+mod limits;
 mod speed;
 
 use std::rc::Rc;
