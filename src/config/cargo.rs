@@ -200,7 +200,7 @@ mod tests {
 
         let build = plan.build.unwrap().join(" ");
         assert!(build.starts_with("cargo build --release --bin server -p shop --manifest-path "), "{build}");
-        assert!(plan.run[0].ends_with(&format!("target/release/server{}", std::env::consts::EXE_SUFFIX)));
+        assert!(plan.run[0].ends_with(&format!("release/server{}", std::env::consts::EXE_SUFFIX)));
         assert_eq!(plan.ready.as_deref(), Some("/"));
     }
 

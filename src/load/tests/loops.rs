@@ -87,7 +87,7 @@ fn the_open_loop_counts_delay_from_the_intended_time() {
     let measurement = run(address, &scenario(open_loop(100.0), 1, 400 * MS));
 
     let round = measurement.merged();
-    assert_eq!(round.outcomes.count(OutcomeClass::Success), 40);
+    assert_eq!((round.outcomes.total(), classes_of_sent(&measurement)), (40, vec![OutcomeClass::Success]));
     // One answer was slow, but about twenty requests were due meanwhile and had to wait.
     let slow = |histogram: &hdrhistogram::Histogram<u64>| histogram.count_between(20_000_000, u64::MAX);
     assert!(slow(&round.latency) >= 15, "{}", slow(&round.latency));
