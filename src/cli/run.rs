@@ -23,7 +23,6 @@ use crate::guard::{ClearedTarget, Recheck};
 use crate::load::{EchoWatch, StopSignal};
 use crate::report::{Report, ReportedTarget, terminal};
 use crate::scenario::Scenario;
-use crate::scenario::Scenario;
 use crate::vault::Keyring;
 use crate::verdict::{Exit, Verdict};
 

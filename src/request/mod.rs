@@ -9,6 +9,7 @@
 mod check;
 mod encoding;
 mod feed;
+mod field_name;
 mod fixed;
 mod generator;
 mod mix;
@@ -27,11 +28,12 @@ mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
+pub use field_name::is_header_name;
 pub use fixed::Fixed;
 pub use mix::Mix;
 pub use piece::{escaped, is_secret_name};
 pub use placeholder::{DeclaredSecret, Placeholders, Sealed, SecretFault};
-pub use raw::{MAX_RAW_BODY_BYTES, RawRules, Shape, is_header_name};
+pub use raw::{MAX_RAW_BODY_BYTES, RawRules, Shape};
 pub use raw_error::RawError;
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};

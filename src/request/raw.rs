@@ -5,6 +5,7 @@
 
 use memchr::{memchr, memmem};
 
+use super::field_name::is_header_name;
 use super::raw_error::RawError;
 use super::wire::{Unfinished, Wire};
 use super::{
@@ -373,41 +374,6 @@ fn is_any_of(name: &[u8], listed: &[&str]) -> bool {
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(80).collect()
 }
-
-/// Returns whether a text is a header's name: a token of at most 256 bytes.
-#[must_use]
-pub fn is_header_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.len() <= 256 && name.iter().all(|byte| IS_TOKEN[usize::from(*byte)])
-}
-
-/// The bytes of a token (RFC 9110, section 5.6.2).
-const IS_TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
