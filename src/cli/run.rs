@@ -14,7 +14,7 @@ use super::publishing;
 use super::session::Session;
 use super::subject::Subject;
 use super::{overrides, remember, scripted, secrets};
-use crate::baseline::{Fingerprint, Machine};
+use crate::baseline::{Fingerprint, Machine, Record};
 use crate::clock;
 use crate::config::{self, Settings};
 use crate::evidence::Watch;
@@ -22,6 +22,7 @@ use crate::guard::Depth;
 use crate::guard::{ClearedTarget, Recheck};
 use crate::load::{EchoWatch, StopSignal};
 use crate::report::{Report, ReportedTarget, terminal};
+use crate::scenario::Scenario;
 use crate::scenario::Scenario;
 use crate::vault::Keyring;
 use crate::verdict::{Exit, Verdict};
@@ -80,15 +81,27 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
     }
     conclude(&mut report, &gate, &judged);
     let records: Vec<_> = judged.into_iter().map(|one| one.record).collect();
-    report.clean(&|text| session.console.redactor().redact(text));
-    let written =
-        artefacts::write(&settings.out, &report, cleared.evidence(), &records, session.console.redactor())?;
-    emergency.note_saved(report.exit);
-    show(session, &report, arguments.latency);
-    session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
-    publishing::publish(session, arguments, &subject, &report, &written);
-    gate.hear_scripts()?;
+    tell(session, arguments, &subject, &gate, &mut report, &records)?;
     Ok(unless_interrupted(session, report.exit))
+}
+
+/// Writes, shows and publishes the report; then the scripts may speak.
+fn tell(
+    session: &Session,
+    arguments: &RunArguments,
+    subject: &Subject,
+    gate: &Gate<'_>,
+    report: &mut Report,
+    records: &[Record],
+) -> Result<(), Failure> {
+    let redactor = session.console.redactor();
+    report.clean(&|text| redactor.redact(text));
+    let written = artefacts::write(gate.out, report, gate.target.evidence(), records, redactor)?;
+    gate.emergency.note_saved(report.exit);
+    show(session, report, arguments.latency);
+    session.console.status("Written", &format!("{} and its neighbours", written.report_html.display()));
+    publishing::publish(session, arguments, subject, report, &written);
+    gate.hear_scripts()
 }
 
 /// Drives and judges every scenario of a target that is the same until the end.

@@ -78,7 +78,6 @@ pub(crate) struct Tally {
     slow: u64,
     connect_failures: u64,
     redirects: u64,
-    unmarked: u64,
 }
 
 /// What was seen of one endpoint.
@@ -136,7 +135,6 @@ impl Tally {
             slow: 0,
             connect_failures: 0,
             redirects: 0,
-            unmarked: 0,
         }
     }
 
@@ -222,10 +220,10 @@ impl Tally {
         self.published.sent.store(self.sent, Ordering::Relaxed);
     }
 
-    /// Notes an answer that lacks the marker which it must have.
-    pub(crate) fn note_unmarked(&mut self) {
-        self.unmarked += 1;
-        self.published.unmarked.store(self.unmarked, Ordering::Relaxed);
+    /// Notes an answer that lacks the marker which it must have. No more than one thread writes the count.
+    pub(crate) fn note_unmarked(&self) {
+        let unmarked = self.published.unmarked.load(Ordering::Relaxed);
+        self.published.unmarked.store(unmarked + 1, Ordering::Relaxed);
     }
 
     /// Notes bytes that went to and fro.

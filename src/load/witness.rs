@@ -153,6 +153,7 @@ impl Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Origin, Scheme};
 
     const FIELDS: [(&[u8], &[u8]); 2] = [(b"Retry-After", b"3"), (b"x-long-name", b"4")];
 
@@ -165,6 +166,24 @@ mod tests {
         witness.body(b"hello").unwrap();
 
         assert_eq!((witness.headers().iter().count(), witness.seen_body()), (0, (&b""[..], false)));
+    }
+
+    #[test]
+    fn a_head_that_is_reproached_with_something_must_be_shown_each_time() {
+        let origin = Origin { scheme: Scheme::Https, host: "pr-1.preview.shop.test".into(), port: 443 };
+        let rules = Arc::new(AnswerRules::for_tests(&origin, &[], Some(("preview", true))));
+        let mut witness = Witness::under(&rules);
+        let mut kept_nothing = |status, fields: [(&[u8], &[u8]); 1]| {
+            witness.begin(Interest::Nothing);
+            witness.head(status, fields.into_iter());
+            let kept_nothing = witness.has_kept_nothing();
+            (kept_nothing, witness.lacks_marker(), witness.take_objection().is_some())
+        };
+
+        assert_eq!(kept_nothing(200, [(b"loadgate-preview", b"preview")]), (true, false, false));
+        assert_eq!(kept_nothing(200, [(b"x", b"y")]), (false, true, false));
+        assert_eq!(kept_nothing(200, [(b"Loadgate-Preview", b"other")]), (false, false, true));
+        assert_eq!(kept_nothing(502, [(b"x", b"y")]), (true, false, false));
     }
 
     #[test]

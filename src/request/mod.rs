@@ -9,9 +9,9 @@
 mod check;
 mod encoding;
 mod feed;
-mod field_name;
 mod fixed;
 mod generator;
+mod header_name;
 mod mix;
 mod piece;
 mod placeholder;
@@ -28,8 +28,8 @@ mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
-pub use field_name::is_header_name;
 pub use fixed::Fixed;
+pub use header_name::is_header_name;
 pub use mix::Mix;
 pub use piece::{escaped, is_secret_name};
 pub use placeholder::{DeclaredSecret, Placeholders, Sealed, SecretFault};

@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memmem};
 
-use super::field_name::is_header_name;
+use super::header_name::{is_any_of, is_header_name, may_be_listed};
 use super::raw_error::RawError;
 use super::wire::{Unfinished, Wire};
 use super::{
@@ -332,42 +332,6 @@ fn holds_request_line(body: &[u8]) -> bool {
         !method.is_empty()
             && method.len() < at - line_start
             && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
-    })
-}
-
-/// The first letters of the names that are looked for, in lower case: most headers have another one.
-const LISTED_LETTERS: [bool; 256] = {
-    let mut letters = [false; 256];
-    // Of cookies some are refused.
-    letters[b'c' as usize] = true;
-    let mut at = 0;
-    while at < HOST_OWNED_HEADERS.len() {
-        letters[HOST_OWNED_HEADERS[at].as_bytes()[0] as usize] = true;
-        at += 1;
-    }
-    at = 0;
-    while at < ROUTING_HEADERS.len() {
-        letters[ROUTING_HEADERS[at].as_bytes()[0] as usize] = true;
-        at += 1;
-    }
-    letters
-};
-
-fn may_be_listed(name: &[u8]) -> bool {
-    name.first().is_some_and(|letter| LISTED_LETTERS[usize::from(letter.to_ascii_lowercase())])
-}
-
-/// Gateways that hand headers on as variables read an underscore as a hyphen.
-fn is_any_of(name: &[u8], listed: &[&str]) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let first = name.first().map_or(0, |byte| folded(*byte));
-    // The last byte tells nearly all apart.
-    let last = name.last().map_or(0, |byte| folded(*byte));
-    listed.iter().map(|known| known.as_bytes()).any(|known| {
-        known.len() == name.len()
-            && known.first() == Some(&first)
-            && known.last() == Some(&last)
-            && known.iter().zip(name).all(|(a, b)| *a == folded(*b))
     })
 }
 

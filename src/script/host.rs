@@ -53,10 +53,10 @@ pub(super) struct Host {
     dropped: Cell<usize>,
     pub(super) sinks: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) headers: RefCell<Headers>,
-    /// The secrets that answers brought.
-    pub(super) tokens: RefCell<Tokens>,
     /// Names of headers that the script looks at; their values come along with each answer.
     pub(super) wanted: RefCell<Vec<Vec<u8>>>,
+    /// The secrets that answers brought.
+    pub(super) tokens: RefCell<Tokens>,
     pub(super) endpoints: RefCell<Vec<String>>,
     /// The endpoint that the current callback named.
     pub(super) endpoint: Cell<Option<u16>>,
@@ -95,8 +95,8 @@ impl Host {
             dropped: Cell::default(),
             sinks: RefCell::default(),
             headers: RefCell::default(),
-            tokens: RefCell::new(Tokens::of_worker(seat.map_or(u32::MAX, |seat| seat.worker))),
             wanted: RefCell::default(),
+            tokens: RefCell::new(Tokens::of_worker(seat.map_or(u32::MAX, |seat| seat.worker))),
             endpoints: RefCell::new(vec![UNTAGGED.to_owned()]),
             endpoint: Cell::default(),
             checks: RefCell::default(),

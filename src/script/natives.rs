@@ -16,7 +16,7 @@ use super::plain::Plain;
 use super::state::unlimited;
 use super::word::Word;
 use crate::clock;
-use crate::request::{Headers, MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
+use crate::request::{MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
 
 /// Makes the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>, compiled: &Arc<Compiled>) -> mlua::Result<Table> {
@@ -162,7 +162,7 @@ impl Natives<'_> {
                     )
                 })
         })?;
-        self.add("sensitive", |_, host, text: String| Ok(host.sensitive(&text)))?;
+        self.add("sensitive", |_, host, Word(text)| Ok(host.sensitive(&text)))?;
         self.add("param", |_, host, Word(name)| {
             let params = &host.plan().params;
             let found = params.iter().find(|param| param.name == name);
@@ -208,9 +208,10 @@ impl Natives<'_> {
     fn answers(&self) -> mlua::Result<()> {
         self.add_sure("header", |lua, host, name: LuaString| {
             let headers = host.headers.borrow();
-            let name = name.as_bytes();
-            let value = last(&headers, &name);
-            value.map(|value| unlimited(lua, |lua| lua.create_string(host.seen(&name, value)))).transpose()
+            host.seen_header(&headers, &name.as_bytes(), |value| {
+                unlimited(lua, |lua| lua.create_string(value))
+            })
+            .transpose()
         })?;
         self.add_sure("want", |_, host, name: LuaString| {
             host.wanted.borrow_mut().push(name.as_bytes().to_vec());
@@ -219,7 +220,9 @@ impl Natives<'_> {
         self.add_sure("headers", |lua, host, ()| {
             let table = lua.create_table()?;
             for (name, value) in host.headers.borrow().iter() {
-                table.raw_set(lua.create_string(name)?, lua.create_string(host.seen(name, value))?)?;
+                let veiled = host.veiled(name, value);
+                let value = veiled.as_ref().map_or(value, |veiled| veiled.as_bytes());
+                table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
             }
             Ok(table)
         })?;
@@ -314,11 +317,6 @@ impl Natives<'_> {
             ))),
         })
     }
-}
-
-/// Returns the value of a header; as in wrk, the last of several wins.
-pub(super) fn last<'h>(headers: &'h Headers, name: &[u8]) -> Option<&'h [u8]> {
-    headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last().map(|(_, value)| value)
 }
 
 /// Returns what is wrong with a header's name.

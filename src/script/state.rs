@@ -9,7 +9,6 @@ use super::cage::{Cage, Compiled, load};
 use super::error::{ScriptError, message_of};
 use super::host::{Host, Surroundings};
 use super::limits::{ScriptLimits, Stage};
-use super::natives::last;
 use super::watchdog::Watchdog;
 use crate::request::{Answered, Interest, Seat};
 
@@ -127,10 +126,9 @@ impl State {
         let (wanted, headers) = (self.host.wanted.borrow(), self.host.headers.borrow());
         let made = unlimited(&self.cage.lua, |lua| {
             let body = (interest == Interest::Body).then(|| lua.create_string(answer.body)).transpose()?;
-            let value = |place: usize| {
-                let found = wanted.get(place).and_then(|name| Some((name, last(&headers, name)?)));
-                found.map(|(name, value)| lua.create_string(self.host.seen(name, value))).transpose()
-            };
+            let seen =
+                |name: &Vec<u8>| self.host.seen_header(&headers, name, |value| lua.create_string(value));
+            let value = |place: usize| wanted.get(place).and_then(seen).transpose();
             Ok((answer.status, body, value(0)?, value(1)?, value(2)?, value(3)?))
         });
         drop((wanted, headers));

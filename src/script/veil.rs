@@ -6,13 +6,14 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use super::host::Host;
+use crate::request::Headers;
 
 /// What stands in the place of a token that a script printed.
 const MASK: &[u8] = b"***";
 
 impl Host {
     /// Returns what a script sees of an answer's header.
-    fn veiled(&self, name: &[u8], value: &[u8]) -> Option<String> {
+    pub(super) fn veiled(&self, name: &[u8], value: &[u8]) -> Option<String> {
         let plan = self.plan();
         let name = std::str::from_utf8(name).ok()?;
         let is_sensitive = plan.sensitive_headers.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -22,9 +23,18 @@ impl Host {
         })
     }
 
-    /// Returns the bytes that a script sees of an answer's header.
-    pub(super) fn seen<'v>(&self, name: &[u8], value: &'v [u8]) -> Cow<'v, [u8]> {
-        self.veiled(name, value).map_or(Cow::Borrowed(value), |veiled| Cow::Owned(veiled.into_bytes()))
+    /// Makes something of a header's value as the script sees it; as in wrk, the last of several wins.
+    pub(super) fn seen_header<R>(
+        &self,
+        headers: &Headers,
+        name: &[u8],
+        make: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let (found, value) = headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last()?;
+        Some(match self.veiled(found, value) {
+            Some(veiled) => make(veiled.as_bytes()),
+            None => make(value),
+        })
     }
 
     /// Takes a text that the script calls a secret, and returns its placeholder.
