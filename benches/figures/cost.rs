@@ -2,8 +2,8 @@
 
 use crate::clients::{Peer, Shape, run_ours};
 use crate::floor;
-use crate::site::{Nginx, Site, leave_out};
-use crate::table::{Line, in_turns, median, spread};
+use crate::site::{self, Nginx, Site, leave_out};
+use crate::table::{Line, in_turns, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
 
 /// How long one run lasts.
@@ -11,7 +11,7 @@ const SECONDS: u64 = 3;
 
 /// HTTP/1.1 in the clear on 50 connections.
 pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
     let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
     let rivals = [
         (Rival::Peer(Peer::Wrk), "≤ 0.85"),
@@ -24,7 +24,7 @@ pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
 
 /// The same over TLS.
 pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
+    let Some(nginx) = Nginx::with_tls()? else { return site::missing("nginx or network namespaces") };
     let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
     let rivals = [(Rival::Peer(Peer::Wrk), "≤ 1.0"), (Rival::Peer(Peer::Oha), "(anchor)")];
     compare("HTTPS/1.1, 50 connections", &nginx.site, shape, &rivals, options)
@@ -32,7 +32,7 @@ pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
 
 /// HTTP/2 over TLS on ten connections with ten streams each.
 pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::with_tls()? else { return missing("nginx or network namespaces") };
+    let Some(nginx) = Nginx::with_tls()? else { return site::missing("nginx or network namespaces") };
     let shape = Shape { connections: 10, streams: Some(10), seconds: SECONDS };
     let rivals = [(Rival::Peer(Peer::H2load), "≤ 1.0"), (Rival::Peer(Peer::Oha), "≤ 0.75")];
     compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &rivals, options)
@@ -40,7 +40,7 @@ pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
 
 /// A run of at least a million requests beside a short one: recording must not grow dearer.
 pub(crate) fn million(options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
     let long_seconds = if options.is_quick { 2 * SECONDS } else { 8 * SECONDS };
     let run = |seconds| {
         let site = &nginx.site;
@@ -142,17 +142,4 @@ fn keys(Shape { connections, streams, seconds }: Shape) -> String {
         "{}profile = {{ connections = {connections}, duration = '{seconds}s', warm-up = '0s' }}",
         protocol.unwrap_or_default()
     )
-}
-
-fn micros(values: &[f64]) -> String {
-    format!("{:.2} µs", median(values))
-}
-
-fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
-}
-
-fn missing(what: &str) -> Outcome<Vec<Line>> {
-    leave_out(&format!("{what}: not here"));
-    Ok(Vec::new())
 }

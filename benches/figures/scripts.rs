@@ -11,8 +11,8 @@ use cargo_loadgate::target::{Origin, Scheme};
 
 use crate::clients::{Peer, number_before, run_ours};
 use crate::process::{Processor, pinned, spend};
-use crate::site::{Nginx, Site, leave_out};
-use crate::table::{Line, in_turns, median, spread};
+use crate::site::{self, Nginx, Site};
+use crate::table::{Line, in_turns, median, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
 
 /// How long one run lasts.
@@ -54,7 +54,7 @@ pub(crate) fn response(options: &Options) -> Outcome<Vec<Line>> {
 
 /// A static script beside no script.
 pub(crate) fn fixed(options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
     let site = &nginx.site;
     write(site, STATIC)?;
     let results = in_turns(
@@ -101,9 +101,9 @@ pub(crate) fn set_up(_options: &Options) -> Outcome<Vec<Line>> {
 }
 
 fn beside_wrk(work: &str, script: &str, goal: &'static str, options: &Options) -> Outcome<Vec<Line>> {
-    let Some(nginx) = Nginx::plain()? else { return missing("nginx") };
+    let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
     if Peer::Wrk.if_installed().is_none() {
-        return missing("wrk");
+        return site::missing("wrk");
     }
     let site = &nginx.site;
     write(site, script)?;
@@ -139,17 +139,4 @@ fn wrk_cost_us(site: &Site) -> Outcome<f64> {
     let requests = number_before(&spent.output, " requests in")
         .ok_or_else(|| Failure::Client(format!("wrk said something else: {}", spent.output)))?;
     Ok(spent.processor_seconds * 1e6 / requests)
-}
-
-fn micros(values: &[f64]) -> String {
-    format!("{:.2} µs", median(values))
-}
-
-fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
-}
-
-fn missing(what: &str) -> Outcome<Vec<Line>> {
-    leave_out(&format!("{what}: not here"));
-    Ok(Vec::new())
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::forge::{Forge, HEAD_SHA};
 use crate::namespace::Namespace;
 use crate::process::{Processor, is_installed, pinned};
+use crate::table::Line;
 use crate::truth_server::{Plan, serve};
 use crate::{Failure, Outcome, parts};
 
@@ -294,4 +295,10 @@ pub(crate) fn serve_truth(plan: &str) -> Outcome<()> {
 /// Says that a part of the bench is left out.
 pub(crate) fn leave_out(what: &str) {
     parts::tell(what);
+}
+
+/// Says that some rows are left out because something is not here, and gives none.
+pub(crate) fn missing(what: &str) -> Outcome<Vec<Line>> {
+    leave_out(&format!("{what}: not here"));
+    Ok(Vec::new())
 }

@@ -56,3 +56,13 @@ pub(crate) fn spread(values: &[f64], write: impl Fn(f64) -> String) -> String {
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("**{}** ({} to {})", write(median(values)), write(least), write(most))
 }
+
+/// Writes the middle one of some times in microseconds.
+pub(crate) fn micros(values: &[f64]) -> String {
+    format!("{:.2} µs", median(values))
+}
+
+/// Returns ours divided by theirs, pair by pair.
+pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+}
