@@ -164,6 +164,13 @@ impl Gate<'_> {
         Ok(measurement)
     }
 
+    /// Returns what the report should say beside the verdicts.
+    pub(super) fn take_remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks.take();
+        remarks.extend(self.watch.iter().flat_map(Watch::news));
+        remarks
+    }
+
     fn note(&self, label: &str, remark: Option<String>) {
         self.remarks.borrow_mut().extend(remark.map(|remark| format!("{label}: {remark}")));
     }

@@ -73,7 +73,7 @@ pub(super) fn run(session: &Session, arguments: &RunArguments) -> Result<Exit, F
         scripts: RefCell::default(),
     };
     let judged = measure(&gate, &scenarios, &subject)?;
-    report.warnings.extend(gate.remarks.take());
+    report.warnings.extend(gate.take_remarks());
     subject.stop();
     if arguments.save_baseline {
         report.warnings.extend(remember::save(session, &settings, &judged)?);

@@ -29,6 +29,9 @@ impl Default for Rounds {
 /// So many questions in a row may go without an answer before silence counts as a no.
 const MAX_FAILURES: u32 = 3;
 
+/// A name whose addresses change at every question fills no report.
+const MAX_NEWS: usize = 5;
+
 /// Ends the load, for the reason that is given.
 pub type Revoke = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -44,6 +47,7 @@ pub struct Watch {
     target: Sender<Order>,
     forge: Sender<Order>,
     verdict: Arc<Mutex<Option<Revocation>>>,
+    news: Arc<Mutex<Vec<String>>>,
 }
 
 enum Order {
@@ -61,6 +65,7 @@ struct Watcher {
     world: Arc<dyn AskWorld>,
     revoke: Revoke,
     verdict: Arc<Mutex<Option<Revocation>>>,
+    news: Arc<Mutex<Vec<String>>>,
     failures: u32,
 }
 
@@ -76,7 +81,7 @@ impl Watch {
         rounds: Rounds,
         revoke: &Revoke,
     ) -> io::Result<Self> {
-        let verdict = Arc::default();
+        let (verdict, news) = (Arc::default(), Arc::default());
         let watcher = |which, every| Watcher {
             which,
             every,
@@ -85,11 +90,12 @@ impl Watch {
             world: Arc::clone(world),
             revoke: Arc::clone(revoke),
             verdict: Arc::clone(&verdict),
+            news: Arc::clone(&news),
             failures: 0,
         };
         let target = watcher(Recheck::Target, rounds.target).start()?;
         let forge = watcher(Recheck::Forge, rounds.forge).start()?;
-        Ok(Self { target, forge, verdict })
+        Ok(Self { target, forge, verdict, news })
     }
 
     /// Asks now and waits for the answer. Returns why the load must end, where it must.
@@ -120,6 +126,12 @@ impl Watch {
     #[must_use]
     pub fn verdict(&self) -> Option<Revocation> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns what changed while it watched and was no reason to end the load, each once.
+    #[must_use]
+    pub fn news(&self) -> Vec<String> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -155,7 +167,10 @@ impl Watcher {
 
     fn ask(&mut self) {
         match recheck(&self.target, &self.inquiry, &self.world.outside(), self.which) {
-            Ok(_) => self.failures = 0,
+            Ok(said) => {
+                self.failures = 0;
+                keep(&self.news, said.news);
+            }
             Err(revocation) if revocation.is_transient && self.failures + 1 < MAX_FAILURES => {
                 self.failures += 1;
             }
@@ -173,6 +188,16 @@ impl Watcher {
         };
         if is_first {
             (self.revoke)(reason);
+        }
+    }
+}
+
+/// Keeps what was not said before, as much as a report can use.
+fn keep(known: &Mutex<Vec<String>>, news: Vec<String>) {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for fact in news {
+        if known.len() < MAX_NEWS && !known.contains(&fact) {
+            known.push(fact);
         }
     }
 }
@@ -261,6 +286,18 @@ mod tests {
         let world: Arc<dyn AskWorld> = machine.clone();
         let rounds = Rounds { target: every, forge: every };
         (Watch::begin(&target, &inquiry(), &world, rounds, &revoke).unwrap(), reasons)
+    }
+
+    #[test]
+    fn news_is_kept_once_and_never_more_than_a_report_can_use() {
+        let known = Mutex::default();
+
+        for number in [0, 0, 1, 1].into_iter().chain(0..2 * MAX_NEWS) {
+            keep(&known, vec![format!("address {number}")]);
+        }
+
+        let kept = known.into_inner().unwrap();
+        assert_eq!((kept.len(), kept[1].as_str()), (MAX_NEWS, "address 1"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use policy::{MarkerPolicy, Policy, ProductionHost, Review};
 pub use problem::PolicyProblem;
 pub use production_marker::{ProductionMarker, production_marker};
 pub use receipt::{LayerDecision, LayerLine, Receipt, ReceiptDecision, Refusal, RefusalCode};
-pub use recheck::{Recheck, Revocation, recheck};
+pub use recheck::{Recheck, Rechecked, Revocation, recheck};
 pub use resolve::{Resolution, Resolve, ResolveError, ServiceBinding};
 pub use surroundings::Surroundings;
 
@@ -149,6 +149,8 @@ struct Case<'a> {
     rules: Option<&'a AnswerRules>,
     /// What the layers have said so far.
     lines: Vec<LayerLine>,
+    /// What changed since an earlier asking and is no reason to stop.
+    news: Vec<String>,
 }
 
 /// Returns whether the name of an environment means production.
@@ -239,6 +241,7 @@ impl<'a> Case<'a> {
             endpoint: None,
             rules: None,
             lines: Vec::new(),
+            news: Vec::new(),
         }
     }
 

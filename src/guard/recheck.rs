@@ -28,6 +28,15 @@ pub struct Revocation {
     pub is_transient: bool,
 }
 
+/// What the layers say of a target that may be loaded on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rechecked {
+    /// The layers that were asked again.
+    pub lines: Vec<LayerLine>,
+    /// What changed since and is no reason to stop, for the report.
+    pub news: Vec<String>,
+}
+
 /// Asks again about a target that was cleared. Returns what the layers say now, or why the load must end.
 ///
 /// A layer that spoke for the target when it was cleared and no longer does has taken its word back.
@@ -36,7 +45,7 @@ pub fn recheck(
     inquiry: &Inquiry,
     outside: &Outside<'_>,
     which: Recheck,
-) -> Result<Vec<LayerLine>, Revocation> {
+) -> Result<Rechecked, Revocation> {
     let mut case = Case::open(inquiry, Depth::Online, *outside);
     case.pinned = Some(target.addresses());
     case.rules = Some(target.answer_rules());
@@ -62,7 +71,7 @@ pub fn recheck(
             said.push(line);
         }
     }
-    Ok(said)
+    Ok(Rechecked { lines: said, news: case.news })
 }
 
 fn objection_of(target: &ClearedTarget, line: &LayerLine) -> Option<Revocation> {
@@ -128,7 +137,7 @@ mod tests {
     fn after(
         resolution: Result<Resolution, ResolveError>,
         marker: Result<MarkerAnswer, MarkerFailure>,
-    ) -> Result<Vec<LayerLine>, Revocation> {
+    ) -> Result<Rechecked, Revocation> {
         after_being(marker_of("preview"), resolution, marker)
     }
 
@@ -136,7 +145,7 @@ mod tests {
         cleared: MarkerAnswer,
         resolution: Result<Resolution, ResolveError>,
         marker: Result<MarkerAnswer, MarkerFailure>,
-    ) -> Result<Vec<LayerLine>, Revocation> {
+    ) -> Result<Rechecked, Revocation> {
         let key = Secret::new("shared".into());
         let preview = Preview(RefCell::new(Ok(cleared)));
         let before = FixedResolver::answering(&["76.76.21.21"]);
@@ -154,21 +163,19 @@ mod tests {
 
     #[test]
     fn what_stays_the_same_may_be_loaded_on() {
-        let lines = after(Ok(found(&["76.76.21.21"])), Ok(marker_of("preview"))).unwrap();
+        let said = after(Ok(found(&["76.76.21.21"])), Ok(marker_of("preview"))).unwrap();
 
-        let asked: Vec<_> = lines.iter().map(|line| line.layer).collect();
+        let asked: Vec<_> = said.lines.iter().map(|line| line.layer).collect();
         assert_eq!(asked, ["L7 address", "L8 proof"]);
+        assert!(said.news.is_empty(), "{:?}", said.news);
     }
 
     #[test]
     fn new_addresses_are_told_and_not_used() {
-        let lines = after(Ok(found(&["1.1.1.1"])), Ok(marker_of("preview"))).unwrap();
+        let said = after(Ok(found(&["1.1.1.1"])), Ok(marker_of("preview"))).unwrap();
 
-        assert!(
-            lines[0].fact.contains("1.1.1.1") && lines[0].fact.contains("stays pinned"),
-            "{}",
-            lines[0].fact
-        );
+        assert_eq!(said.news, [said.lines[0].fact.clone()]);
+        assert!(said.news[0].contains("1.1.1.1") && said.news[0].contains("stays pinned"), "{:?}", said.news);
     }
 
     #[test]

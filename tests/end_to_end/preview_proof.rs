@@ -304,20 +304,17 @@ fn a_name_that_is_bound_to_another_address_moves_nobody() {
 
     preview.stage.namespace.zone().set(HOST, &[a(PRODUCTION_ADDRESS)]);
     let inquiry = preview.inquiry();
-    let lines = preview
+    let said = preview
         .stage
         .namespace
         .enter(|| guard::recheck(&target, &inquiry, &preview.world.outside(), Recheck::Target))
         .unwrap();
 
-    assert!(
-        lines[0].fact.contains(PRODUCTION_ADDRESS) && lines[0].fact.contains("stays pinned"),
-        "{lines:?}"
-    );
+    assert!(said.news[0].contains(PRODUCTION_ADDRESS) && said.news[0].contains("stays pinned"), "{said:?}");
     assert_eq!(
-        lines[1].decision,
+        said.lines[1].decision,
         LayerDecision::Proof,
-        "the pinned address is the one that was asked: {lines:?}"
+        "the pinned address is the one that was asked: {said:?}"
     );
     preview.stage.assert_production_heard_nothing();
 }

@@ -62,7 +62,9 @@ fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
     case.aliases.clone_from(&found.aliases);
     if let Some(pinned) = case.pinned {
         case.addresses = pinned.to_vec();
-        return Statement::silence(kept(origin, &found.addresses, pinned, &way));
+        let (fact, is_news) = kept(origin, &found.addresses, pinned, &way);
+        case.news.extend(is_news.then(|| fact.clone()));
+        return Statement::silence(fact);
     }
     let mut pinned: Vec<SocketAddr> = Vec::with_capacity(found.addresses.len());
     for address in found.addresses.iter().map(|&address| SocketAddr::new(address, origin.port)) {
@@ -127,19 +129,21 @@ fn object_to_services(origin: &Origin, found: &Resolution) -> Option<Statement> 
     ))
 }
 
-/// During the run new addresses are no reason to stop: load stays with those that were pinned.
-fn kept(origin: &Origin, found: &[IpAddr], pinned: &[SocketAddr], way: &str) -> String {
+/// During the run new addresses are no reason to stop: load stays with those that were pinned. Returns that, and
+/// whether there are some.
+fn kept(origin: &Origin, found: &[IpAddr], pinned: &[SocketAddr], way: &str) -> (String, bool) {
     let is_new = |address: &IpAddr| !pinned.iter().any(|pinned| pinned.ip() == *address);
     let new: Vec<IpAddr> = found.iter().copied().filter(is_new).collect();
     if new.is_empty() {
-        return format!("{} still has its pinned addresses{way}", origin.host);
+        return (format!("{} still has its pinned addresses{way}", origin.host), false);
     }
-    format!(
+    let fact = format!(
         "{} now has {} too{way}, which are not used: it stays pinned to {}",
         origin.host,
         listed(new.into_iter()),
         listed(pinned.iter().map(SocketAddr::ip))
-    )
+    );
+    (fact, true)
 }
 
 fn listed(addresses: impl Iterator<Item = IpAddr>) -> String {
