@@ -327,6 +327,9 @@ pub struct Measurement {
     pub endpoints: Vec<EndpointMeasurement>,
     /// The latencies of each outcome class other than 2xx that has some, over the whole measured time.
     pub class_latency: Vec<(OutcomeClass, Histogram<u64>)>,
+    /// Bytes of the answers in the measured time, heads and framing included but not what TLS adds; `None` where that
+    /// was not stored.
+    pub bytes_received: Option<u64>,
 }
 
 impl Measurement {

@@ -269,6 +269,7 @@ impl RecordV1 {
                 ending: if self.is_partial { Ending::Interrupted } else { Ending::Complete },
                 endpoints: Vec::new(),
                 class_latency: Vec::new(),
+                bytes_received: None,
             },
             commit: self.commit,
             measured_at: self.measured_at,

@@ -160,6 +160,7 @@ pub(crate) mod tests {
                 ending: Ending::Complete,
                 endpoints: vec![],
                 class_latency: vec![],
+                bytes_received: None,
             },
             commit: None,
             measured_at: measured_at.parse().unwrap(),

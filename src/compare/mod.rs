@@ -253,6 +253,7 @@ mod tests {
             ending: Ending::Complete,
             endpoints: vec![],
             class_latency: vec![],
+            bytes_received: None,
         }
     }
 

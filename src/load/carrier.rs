@@ -10,6 +10,7 @@ use super::codec::Answer;
 use super::connection::{Connection, Deadline, Exchange, Failure, open_http1};
 use super::crew::{Crew, Orders};
 use super::http2::Rider;
+use super::moved::Moved;
 use crate::measurement::OutcomeClass;
 
 /// How a line's requests get to the target.
@@ -101,9 +102,9 @@ impl Carrier {
     }
 
     /// Returns the bytes sent and received since this was asked last.
-    pub(crate) fn take_traffic(&mut self) -> u64 {
+    pub(crate) fn take_traffic(&mut self) -> Moved {
         match self {
-            Self::Alone(own) => own.connection.as_mut().map_or(0, |open| open.take_traffic()),
+            Self::Alone(own) => own.connection.as_mut().map_or(Moved::default(), |open| open.take_traffic()),
             Self::Rider(rider) => rider.take_traffic(),
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
+use super::moved::Moved;
 use super::stamp::StampedStream;
 use super::tls::Tls;
 use super::witness::Witness;
@@ -64,7 +65,7 @@ pub(crate) struct Connection {
     /// Answers that are still to come for what was sent.
     awaited: usize,
     /// Bytes sent and received so far.
-    traffic: u64,
+    traffic: Moved,
     /// Whether it has carried an answer; one that never did may be a sign of a broken server.
     pub(crate) has_answered: bool,
 }
@@ -105,7 +106,7 @@ pub(crate) async fn open_http1(
         unread: 0..0,
         decoder: Decoder::new(),
         awaited: 0,
-        traffic: 0,
+        traffic: Moved::default(),
         has_answered: false,
     })
 }
@@ -178,7 +179,7 @@ impl Connection {
     }
 
     /// Returns the bytes sent and received since this was asked last.
-    pub(crate) fn take_traffic(&mut self) -> u64 {
+    pub(crate) fn take_traffic(&mut self) -> Moved {
         std::mem::take(&mut self.traffic)
     }
 
@@ -205,7 +206,7 @@ impl Connection {
     ) -> Result<Option<Answer>, Failure> {
         let mut written = 0;
         let mut is_broken = false;
-        self.traffic += wire.len() as u64;
+        self.traffic.sent += wire.len() as u64;
         poll_fn(|cx| {
             if !is_broken {
                 match self.stream.poll_write_all(cx, wire, &mut written) {
@@ -229,7 +230,7 @@ impl Connection {
         loop {
             if self.unread.is_empty() {
                 let count = ready!(self.stream.poll_read(cx, &mut self.buffer)).map_err(|_| Failure::Read)?;
-                self.traffic += count as u64;
+                self.traffic.received += count as u64;
                 self.unread = 0..count;
                 if count == 0 {
                     let answer = self.decoder.finish().ok_or(Failure::Read)?;

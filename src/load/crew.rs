@@ -18,6 +18,7 @@ use super::connection::Failure;
 use super::echo::EchoWatch;
 use super::hold::Hold;
 use super::http2::Place;
+use super::moved::Moved;
 use super::pacer::Window;
 use super::stop::StopSignal;
 use super::tally::{Tally, Times};
@@ -273,10 +274,10 @@ impl Crew {
         endpoint: Endpoint,
         times: Times,
         witness: &Witness,
-        traffic: u64,
+        traffic: Moved,
     ) {
         let tally = &mut *self.tally.borrow_mut();
-        tally.note_traffic(traffic);
+        tally.note_traffic(traffic, times.intended_at);
         match result {
             Ok(answer) => {
                 let class = class_of(answer.status, judgement, witness);

@@ -17,6 +17,7 @@ mod hold;
 mod http2;
 mod line;
 mod loss;
+mod moved;
 mod muster;
 mod negotiation;
 mod open_loop;
@@ -359,6 +360,7 @@ fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Ve
     let was_stopped = shares.iter().any(|share| share.was_stopped);
     let busy_share = shares.iter().map(|share| share.busy_share).fold(0.0, f64::max).min(1.0);
     let (mut rounds, mut lateness, mut endpoints, mut classes) = (vec![], vec![], vec![], vec![]);
+    let bytes_received = shares.iter().map(|share| share.seen.bytes_received).sum();
     for share in shares {
         rounds.push(share.seen.rounds);
         lateness.push(share.seen.lateness);
@@ -390,6 +392,7 @@ fn measurement(scenario: &Scenario, window: &Window, orders: &Orders, shares: Ve
         },
         endpoints: merge_endpoints(endpoints),
         class_latency: merge_classes(classes),
+        bytes_received: Some(bytes_received),
     }
 }
 

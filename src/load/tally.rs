@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::moved::Moved;
 use super::pacer::{Window, nanos};
 use super::server_timing::each_metric;
 use crate::measurement::{
@@ -73,6 +74,8 @@ pub(crate) struct Tally {
     failed: u64,
     sent: u64,
     traffic: u64,
+    /// Bytes received in the measured time.
+    bytes_received: u64,
     /// The latency in nanoseconds from which an answer counts as slow.
     slow_from: u64,
     slow: u64,
@@ -96,6 +99,8 @@ pub(crate) struct Seen {
     pub(crate) endpoints: Vec<Option<(Histogram<u64>, Outcomes)>>,
     /// Latencies of each class other than 2xx.
     pub(crate) class_latency: Vec<(OutcomeClass, Histogram<u64>)>,
+    /// Bytes received in the measured time.
+    pub(crate) bytes_received: u64,
 }
 
 struct RoundTally {
@@ -131,6 +136,7 @@ impl Tally {
             failed: 0,
             sent: 0,
             traffic: 0,
+            bytes_received: 0,
             slow_from: u64::MAX,
             slow: 0,
             connect_failures: 0,
@@ -227,8 +233,11 @@ impl Tally {
     }
 
     /// Notes bytes that went to and fro.
-    pub(crate) fn note_traffic(&mut self, bytes: u64) {
-        self.traffic += bytes;
+    pub(crate) fn note_traffic(&mut self, moved: Moved, intended_at: Instant) {
+        if self.window.measured_from().is_some_and(|from| intended_at >= from) {
+            self.bytes_received += moved.received;
+        }
+        self.traffic += moved.total();
         self.published.traffic.store(self.traffic, Ordering::Relaxed);
     }
 
@@ -255,6 +264,7 @@ impl Tally {
                 .map(|endpoint| endpoint.map(|seen| (seen.latency, outcomes(&seen.counts))))
                 .collect(),
             class_latency: by_class.filter_map(|(class, seen)| Some((class, *seen?))).collect(),
+            bytes_received: self.bytes_received,
         }
     }
 

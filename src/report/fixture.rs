@@ -122,6 +122,7 @@ fn measurement(name: &str, median_us: f64, is_measured: bool) -> Measurement {
         ending: Ending::Complete,
         endpoints: vec![],
         class_latency: vec![],
+        bytes_received: None,
     }
 }
 

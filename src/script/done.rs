@@ -29,7 +29,7 @@ fn summary(lua: &Lua, measurement: &Measurement) -> mlua::Result<Table> {
     let summary = lua.create_table()?;
     summary.raw_set("duration", measurement.elapsed.as_micros() as f64)?;
     summary.raw_set("requests", outcomes.answered() as f64)?;
-    summary.raw_set("bytes", bytes(measurement))?;
+    summary.raw_set("bytes", measurement.bytes_received.unwrap_or(0) as f64)?;
     summary.raw_set("errors", errors)?;
     Ok(summary)
 }
@@ -88,9 +88,4 @@ fn rates(measurement: &Measurement, workers: u32) -> Distribution {
         (answered as f64 / seconds.max(f64::MIN_POSITIVE) / f64::from(workers.max(1))).round()
     };
     Distribution::of(measurement.rounds.iter().map(|round| (per_thread(round.outcomes.answered()), 1.0)))
-}
-
-/// The bytes that were read.
-fn bytes(_measurement: &Measurement) -> f64 {
-    0.0
 }

@@ -15,6 +15,7 @@ use super::traffic::Counted;
 use super::{Connection, Taken};
 use crate::load::connection::{self, Failure};
 use crate::load::crew::Orders;
+use crate::load::moved::Moved;
 use crate::measurement::OutcomeClass;
 
 /// The place of one connection.
@@ -30,7 +31,7 @@ pub(crate) struct Place {
     /// The last opening that failed, and as what.
     failed: Cell<Option<(usize, OutcomeClass)>>,
     /// Bytes that went over the wire and were not asked for yet.
-    traffic: Rc<Cell<u64>>,
+    traffic: Rc<Cell<Moved>>,
 }
 
 enum State {
@@ -67,7 +68,7 @@ impl Place {
     }
 
     /// Returns the bytes sent and received since this was asked last.
-    pub(super) fn take_traffic(&self) -> u64 {
+    pub(super) fn take_traffic(&self) -> Moved {
         self.traffic.take()
     }
 
@@ -174,7 +175,7 @@ impl Place {
 async fn open(
     orders: &Orders,
     attempt: usize,
-    traffic: Rc<Cell<u64>>,
+    traffic: Rc<Cell<Moved>>,
 ) -> Result<(h2::client::SendRequest<bytes::Bytes>, Driver<Counted>), OutcomeClass> {
     let opening = connection::open(&orders.target, attempt, orders.tls.as_ref());
     let stream = opening.await.map_err(|_| OutcomeClass::Connect)?;

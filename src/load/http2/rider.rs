@@ -16,6 +16,7 @@ use super::place::Place;
 use super::prepared::{Preparation, Prepared};
 use crate::load::codec::Answer;
 use crate::load::connection::{Deadline, Exchange, Failure};
+use crate::load::moved::Moved;
 use crate::load::witness::Witness;
 use crate::measurement::OutcomeClass;
 
@@ -78,7 +79,7 @@ impl Rider {
     }
 
     /// Returns the bytes that the connection has carried since this was asked last, by whichever line.
-    pub(crate) fn take_traffic(&self) -> u64 {
+    pub(crate) fn take_traffic(&self) -> Moved {
         self.place.take_traffic()
     }
 

@@ -11,12 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Frames;
 use crate::guard::AnswerRules;
 use crate::load::connection::Stream;
+use crate::load::moved::Moved;
 use crate::load::stop::StopSignal;
 
 /// A stream of bytes whose traffic is counted.
 pub(super) struct Counted {
     stream: Stream,
-    bytes: Rc<Cell<u64>>,
+    bytes: Rc<Cell<Moved>>,
     frames: Frames,
     stop: StopSignal,
 }
@@ -39,12 +40,18 @@ macro_rules! pinned {
 
 impl Counted {
     /// Counts what goes over a stream into `bytes`, and takes the target back where it pushes.
-    pub(super) fn new(stream: Stream, bytes: Rc<Cell<u64>>, stop: StopSignal) -> Self {
+    pub(super) fn new(stream: Stream, bytes: Rc<Cell<Moved>>, stop: StopSignal) -> Self {
         Self { stream, bytes, frames: Frames::default(), stop }
     }
 
-    fn count(&self, bytes: usize) {
-        self.bytes.set(self.bytes.get() + bytes as u64);
+    fn count(&self, more: Moved) {
+        let mut bytes = self.bytes.get();
+        bytes += more;
+        self.bytes.set(bytes);
+    }
+
+    fn count_sent(&self, bytes: usize) {
+        self.count(Moved { sent: bytes as u64, received: 0 });
     }
 }
 
@@ -56,7 +63,8 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(pinned!(self, stream => stream.poll_read(cx, buffer)))?;
-        self.count(buffer.filled().len() - before);
+        let received = (buffer.filled().len() - before) as u64;
+        self.count(Moved { sent: 0, received });
         if self.frames.look(&buffer.filled()[before..]) {
             self.stop.revoke(AnswerRules::object_to_push().to_string());
         }
@@ -67,7 +75,7 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let count = ready!(pinned!(self, stream => stream.poll_write(cx, bytes)))?;
-        self.count(count);
+        self.count_sent(count);
         Poll::Ready(Ok(count))
     }
 
@@ -77,7 +85,7 @@ impl AsyncWrite for Counted {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(pinned!(self, stream => stream.poll_write_vectored(cx, slices)))?;
-        self.count(count);
+        self.count_sent(count);
         Poll::Ready(Ok(count))
     }
 

@@ -78,6 +78,8 @@ fn every_request_of_either_loop_is_answered_and_counted() {
         assert!(!classes(&measurement).iter().any(wrong), "{:?}", measurement.outcomes());
         assert!(measurement.outcomes().total() >= 60, "{:?}", measurement.outcomes());
         assert_eq!((measurement.asked_connections, measurement.reached_connections), (2, 2));
+        // Two frames for each answer at least, with nine bytes before what they hold.
+        assert!(measurement.bytes_received > Some(20 * 60), "{:?}", measurement.bytes_received);
     }
 }
 

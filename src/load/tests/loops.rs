@@ -134,6 +134,17 @@ fn the_warm_up_is_sent_and_not_counted() {
 }
 
 #[test]
+fn the_bytes_of_measured_answers_are_counted() {
+    let mut scenario = scenario(open_loop(100.0), 2, 200 * MS);
+    scenario.profile.warm_up = 95 * MS;
+
+    let measurement = run(serve_always(OK), &scenario);
+
+    let answers = measurement.outcomes().count(OutcomeClass::Success);
+    assert_eq!(measurement.bytes_received, Some(answers * OK.len() as u64));
+}
+
+#[test]
 fn progress_is_told_while_load_flows() {
     let told = Mutex::new(Vec::new());
     let mut scenario = scenario(CLOSED, 1, 250 * MS);

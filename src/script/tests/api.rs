@@ -133,7 +133,7 @@ fn done_gets_wrks_units_and_the_workers_counters() {
          function done(summary, latency, requests_)\n\
            for _, thread in ipairs(threads) do print(thread:get('id'), thread:get('requests')) end\n\
            print(responses, requests, statuses[200], id)\n\
-           print(summary.duration, summary.requests, summary.errors.status, summary.errors.timeout)\n\
+           print(summary.duration, summary.requests, summary.bytes, summary.errors.status, summary.errors.timeout)\n\
            local value, count = latency(2)\n\
            print(latency.min, latency.max, #latency, value, count, latency:percentile(50), latency:percentile(99.9))\n\
            print(requests_.max)\n\
@@ -153,7 +153,7 @@ fn done_gets_wrks_units_and_the_workers_counters() {
 
     assert_eq!(
         printed(&mut script),
-        "1\t3\n2\t2\n5\t5\t5\tnil\n1000000\t4\t1\t2\n1000\t2000\t2\t2000\t2\t2000\t2000\n2\n"
+        "1\t3\n2\t2\n5\t5\t5\tnil\n1000000\t4\t4096\t1\t2\n1000\t2000\t2\t2000\t2\t2000\t2000\n2\n"
     );
 }
 

@@ -131,5 +131,6 @@ pub(super) fn blank_measurement(scenario: ScenarioName, rounds: Vec<Round>) -> M
         steady_state: crate::measurement::SteadyState::NotSought,
         endpoints: vec![],
         class_latency: vec![],
+        bytes_received: Some(4_096),
     }
 }
