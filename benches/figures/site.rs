@@ -80,7 +80,7 @@ impl Site {
             policy: format!(
                 "[target]\npreview = ['pr-{{pr}}.preview.example.test']\nproduction = ['www.example.test']\n\
                  networks = ['10.77.0.0/16']\nroots = ['root.pem']\nforge = '{}'\n\
-                 [limits]\nrate = 1000000\nconnections = 10000\n",
+                 [limits]\nrate = 1000000\nconnections = 10000\nrequests = 1000000000\nbytes = '900GiB'\n",
                 forge.url()
             ),
             arguments: Vec::new(),

@@ -100,9 +100,12 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
         }
         if let Some(ceiling) = &plan.ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
-            let mut wait = pin!(sleep_until(slot.into()));
-            line.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
-            now = clock::monotonic();
+            // A timer knows whole milliseconds only: one for a slot that has come would hold every request up.
+            if slot > now {
+                let mut wait = pin!(sleep_until(slot.into()));
+                line.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+                now = clock::monotonic();
+            }
         }
         if now >= crew.ends_at() {
             return std::ops::ControlFlow::Break(());
