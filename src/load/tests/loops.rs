@@ -47,6 +47,17 @@ fn the_closed_loop_stays_under_its_ceiling() {
 }
 
 #[test]
+fn a_ceiling_that_is_out_of_reach_holds_nobody_up() {
+    let pacing = Pacing::ClosedLoop { ceiling: Rate::per_second(1e6).ok(), stages: Vec::new() };
+
+    let measurement = run(serve_always(OK), &scenario(pacing, 1, 300 * MS));
+
+    // With a timer for each request there would be one in a millisecond.
+    let total = measurement.outcomes().total();
+    assert!(total > 450, "{total}");
+}
+
+#[test]
 fn waiting_for_the_ceiling_is_part_of_no_latency() {
     let pacing = Pacing::ClosedLoop { ceiling: Rate::per_second(20.0).ok(), stages: Vec::new() };
 
