@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::codec::Answer;
-use super::connection::{Connection, Deadline, Exchange, Failure, open_http1};
+use super::connection::{Connection, Deadline, Exchange, Failure, ReadSpace, open_http1};
 use super::crew::{Crew, Orders};
 use super::http2::Rider;
 use super::moved::Moved;
@@ -28,6 +28,7 @@ pub(crate) struct Own {
     /// The address that the source of requests wants to begin with.
     address: Option<usize>,
     attempts: usize,
+    space: ReadSpace,
 }
 
 impl Carrier {
@@ -40,6 +41,7 @@ impl Carrier {
                 connection: None,
                 address: crew.address,
                 attempts: line,
+                space: crew.space.clone(),
             }),
         }
     }
@@ -81,10 +83,7 @@ impl Carrier {
         match self {
             Self::Alone(own) => {
                 let connection = own.connection.as_mut().expect("the carrier was ready");
-                match index {
-                    0 => connection.exchange(exchange).await,
-                    _ => connection.next_answer(exchange, index).await,
-                }
+                connection.exchange(exchange, index).await
             }
             Self::Rider(rider) => match index {
                 0 => rider.exchange(exchange).await,
@@ -140,7 +139,7 @@ impl Own {
         let first = self.address.unwrap_or(self.attempts - 1);
         // In the closed loop an answer's end is the next request's beginning, and only our own clock can say both.
         let is_stamped = orders.is_scheduled;
-        let opening = open_http1(&orders.target, first, orders.tls.as_ref(), is_stamped);
+        let opening = open_http1(&orders.target, first, orders.tls.as_ref(), is_stamped, self.space.clone());
         let mut opening = std::pin::pin!(opening);
         let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| OutcomeClass::Connect)),

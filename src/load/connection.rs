@@ -4,10 +4,12 @@
 //! request is written right behind the last answer, and tokio clears a socket's readiness after a partial read, so
 //! the next read waits for the poller instead of asking the socket in vain.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,20 @@ use crate::guard::ClearedTarget;
 use crate::measurement::OutcomeClass;
 use crate::request::{Interest, Wire};
 
-/// What one read takes at most: a usual answer in one piece, 50 connections in less than a megabyte.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// What one read takes at most: a usual answer in one piece.
+const SPACE_BYTES: usize = 16 * 1024;
+
+/// Where all connections of a worker read into, one at a time: it stays in the processor's nearest cache, and ten
+/// thousand connections need no more memory for it than one.
+#[derive(Clone)]
+pub(crate) struct ReadSpace(Rc<RefCell<Box<[u8]>>>);
+
+impl ReadSpace {
+    /// Makes the space of one worker.
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(RefCell::new(vec![0; SPACE_BYTES].into_boxed_slice())))
+    }
+}
 
 /// Why an exchange gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +72,30 @@ impl Failure {
 /// One open connection to the target.
 pub(crate) struct Connection {
     stream: Stream,
-    buffer: Box<[u8]>,
-    /// What was read and not yet decoded: the beginning of the next of several answers.
-    unread: Range<usize>,
+    space: ReadSpace,
+    /// What was read behind an answer: the next of several.
+    kept: Vec<u8>,
+    /// The part of it that is not yet decoded.
+    undecoded: Range<usize>,
     decoder: Decoder,
+    sending: Sending,
     /// Answers that are still to come for what was sent.
     awaited: usize,
     /// Bytes sent and received so far.
     traffic: Moved,
     /// Whether it has carried an answer; one that never did may be a sign of a broken server.
     pub(crate) has_answered: bool,
+}
+
+/// How far the sending of what an exchange sends is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// So many bytes were taken; not all, or TLS still holds some back.
+    Under(usize),
+    /// All of it left.
+    Done,
+    /// It failed; an answer may come all the same.
+    Broken,
 }
 
 /// The bytes of a connection, whatever is said over it.
@@ -95,6 +123,7 @@ pub(crate) async fn open_http1(
     attempt: usize,
     tls: Option<&Tls>,
     is_stamped: bool,
+    space: ReadSpace,
 ) -> io::Result<Connection> {
     let mut stream = open(target, attempt, tls).await?;
     if is_stamped {
@@ -102,9 +131,11 @@ pub(crate) async fn open_http1(
     }
     Ok(Connection {
         stream,
-        buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-        unread: 0..0,
+        space,
+        kept: Vec::new(),
+        undecoded: 0..0,
         decoder: Decoder::new(),
+        sending: Sending::Done,
         awaited: 0,
         traffic: Moved::default(),
         has_answered: false,
@@ -139,34 +170,28 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Connection {
-    /// Sends what a wire form holds and reads its first answer. After a failure, or an answer that does not keep the
-    /// connection alive, the connection must be dropped.
-    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>) -> Result<Answer, Failure> {
+    /// Sends what a wire form holds and reads its first answer; after that, `index` answers having been read, reads
+    /// the next one. After a failure, or an answer that does not keep the connection alive, the connection must be
+    /// dropped.
+    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
         let Exchange { wire, interest, witness, deadline } = exchange;
-        self.awaited = wire.requests();
-        self.decoder.expect(wire.is_head(0));
-        witness.begin(interest);
-        if let Some(answer) = self.send(wire.bytes(), witness, deadline).await? {
-            return Ok(answer);
+        if index == 0 {
+            self.awaited = wire.requests();
+            self.sending = Sending::Under(0);
+            self.traffic.sent += wire.bytes().len() as u64;
         }
-        self.read_answer(witness, deadline).await
-    }
-
-    /// Reads the next of several answers; `exchange` has read `index` of them.
-    pub(crate) async fn next_answer(
-        &mut self,
-        exchange: Exchange<'_>,
-        index: usize,
-    ) -> Result<Answer, Failure> {
-        let Exchange { wire, interest, witness, deadline } = exchange;
         self.decoder.expect(wire.is_head(index));
         witness.begin(interest);
-        self.read_answer(witness, deadline).await
+        poll_fn(|cx| match self.poll_exchange(cx, wire.bytes(), witness) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
+        })
+        .await
     }
 
     /// Is ready when the server ends, breaks or abuses the connection between requests.
     pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_read(cx, &mut self.buffer).map(|_| ())
+        self.stream.poll_read(cx, &mut self.space.0.borrow_mut()).map(|_| ())
     }
 
     /// Returns when the last byte that was read had come in, where the kernel says so; not before `sent_at`.
@@ -183,74 +208,71 @@ impl Connection {
         std::mem::take(&mut self.traffic)
     }
 
-    async fn read_answer(
-        &mut self,
-        witness: &mut Witness,
-        deadline: &mut Deadline,
-    ) -> Result<Answer, Failure> {
-        poll_fn(|cx| match self.poll_answer(cx, witness) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
-        })
-        .await
-    }
-
-    /// Sends a request; returns its answer where that was complete before the request was.
+    /// Sends what is left to send, and reads an answer.
     ///
     /// A server may answer and stop reading, or write while it reads: without reading meanwhile, both would wait.
-    async fn send(
+    fn poll_exchange(
         &mut self,
+        cx: &mut Context<'_>,
         wire: &[u8],
         witness: &mut Witness,
-        deadline: &mut Deadline,
-    ) -> Result<Option<Answer>, Failure> {
-        let mut written = 0;
-        let mut is_broken = false;
-        self.traffic.sent += wire.len() as u64;
-        poll_fn(|cx| {
-            if !is_broken {
-                match self.stream.poll_write_all(cx, wire, &mut written) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(None)),
-                    Poll::Ready(Err(_)) => is_broken = true,
-                    Poll::Pending => {}
-                }
-            }
-            match self.poll_answer(cx, witness) {
-                // The rest of the request was never sent, so no other can follow it.
-                Poll::Ready(Ok(answer)) => Poll::Ready(Ok(Some(Answer { keeps_alive: false, ..answer }))),
-                Poll::Ready(Err(_)) if is_broken => Poll::Ready(Err(Failure::Write)),
-                Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
-                Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
-            }
+    ) -> Poll<Result<Answer, Failure>> {
+        if let Sending::Under(mut written) = self.sending {
+            self.sending = match self.stream.poll_write_all(cx, wire, &mut written) {
+                Poll::Ready(Ok(())) => Sending::Done,
+                Poll::Ready(Err(_)) => Sending::Broken,
+                Poll::Pending => Sending::Under(written),
+            };
+        }
+        let result = ready!(self.poll_answer(cx, witness));
+        Poll::Ready(match self.sending {
+            Sending::Done => result,
+            // The rest of the request was never sent, so no other can follow it.
+            _ if result.is_ok() => result.map(|answer| Answer { keeps_alive: false, ..answer }),
+            Sending::Broken => Err(Failure::Write),
+            Sending::Under(_) => result,
         })
-        .await
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>, witness: &mut Witness) -> Poll<Result<Answer, Failure>> {
-        loop {
-            if self.unread.is_empty() {
-                let count = ready!(self.stream.poll_read(cx, &mut self.buffer)).map_err(|_| Failure::Read)?;
-                self.traffic.received += count as u64;
-                self.unread = 0..count;
-                if count == 0 {
-                    let answer = self.decoder.finish().ok_or(Failure::Read)?;
-                    return Poll::Ready(self.complete(answer));
-                }
-            }
-            let unread = std::mem::take(&mut self.unread);
-            let end = unread.end;
-            let fed = self.decoder.feed(&self.buffer[unread], witness).map_err(|_| Failure::Protocol)?;
+        if !self.undecoded.is_empty() {
+            let kept = &self.kept[self.undecoded.clone()];
+            let fed = self.decoder.feed(kept, witness).map_err(|_| Failure::Protocol)?;
+            self.undecoded.start = self.undecoded.end - fed.map_or(0, |answer| answer.leftover);
             if let Some(answer) = fed {
-                self.unread = end - answer.leftover..end;
                 return Poll::Ready(self.complete(answer));
             }
+        }
+        let space = Rc::clone(&self.space.0);
+        let mut space = space.borrow_mut();
+        loop {
+            let count = ready!(self.stream.poll_read(cx, &mut space)).map_err(|_| Failure::Read)?;
+            self.traffic.received += count as u64;
+            if count == 0 {
+                let answer = self.decoder.finish().ok_or(Failure::Read)?;
+                return Poll::Ready(self.complete(answer));
+            }
+            let fed = self.decoder.feed(&space[..count], witness).map_err(|_| Failure::Protocol)?;
+            if let Some(answer) = fed {
+                self.keep(&space[count - answer.leftover..count]);
+                return Poll::Ready(self.complete(answer));
+            }
+        }
+    }
+
+    /// Keeps what was read behind an answer until somebody awaits it.
+    fn keep(&mut self, behind: &[u8]) {
+        if !behind.is_empty() {
+            self.kept.clear();
+            self.kept.extend_from_slice(behind);
+            self.undecoded = 0..behind.len();
         }
     }
 
     fn complete(&mut self, answer: Answer) -> Result<Answer, Failure> {
         self.awaited = self.awaited.saturating_sub(1);
         // Bytes behind the last answer are some that nobody asked for.
-        if self.awaited == 0 && !self.unread.is_empty() {
+        if self.awaited == 0 && !self.undecoded.is_empty() {
             return Err(Failure::Protocol);
         }
         self.has_answered = true;

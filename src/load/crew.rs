@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::codec::Answer;
-use super::connection::Failure;
+use super::connection::{Failure, ReadSpace};
 use super::echo::EchoWatch;
 use super::hold::Hold;
 use super::http2::Place;
@@ -100,6 +100,8 @@ pub(crate) struct Crew {
     source: RefCell<Box<dyn RequestSource>>,
     /// The places of shared connections, where the protocol has such.
     places: Vec<Rc<Place>>,
+    /// Where connections that are not shared read into.
+    pub(crate) space: ReadSpace,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
     /// Which of the target's addresses the source asks for, by its place among them.
@@ -130,6 +132,7 @@ impl Crew {
         let lines = connections * orders.lines_per_connection.map_or(1, NonZeroUsize::get);
         Rc::new(Self {
             places,
+            space: ReadSpace::new(),
             source_is_instant: source.is_instant(),
             address,
             source: RefCell::new(source),

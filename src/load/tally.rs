@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::moved::Moved;
-use super::pacer::{Window, nanos};
+use super::pacer::{Span, Window, nanos};
 use super::server_timing::each_metric;
 use crate::measurement::{MAX_SERVER_TIMINGS, OutcomeClass, Outcomes, Round, empty_histogram};
 use crate::request::Endpoint;
@@ -59,6 +59,8 @@ pub(crate) struct Times {
 pub(crate) struct Tally {
     window: Window,
     rounds: Vec<Option<Box<RoundTally>>>,
+    /// The round of the last request, which is nearly always that of the next one, too.
+    last: Option<Span>,
     lateness: Histogram<u64>,
     late: u64,
     /// What was seen of each endpoint; `None` where the source has only one.
@@ -123,6 +125,7 @@ impl Tally {
         Self {
             window,
             rounds: (0..rounds).map(|_| None).collect(),
+            last: None,
             lateness: empty_histogram(),
             late: 0,
             endpoints: has_endpoints.then(Vec::new),
@@ -156,7 +159,11 @@ impl Tally {
             return;
         };
         if !class.is_error() {
-            let service_time = nanos(times.finished_at.saturating_duration_since(times.sent_at));
+            let service_time = if times.sent_at == times.intended_at {
+                latency
+            } else {
+                nanos(times.finished_at.saturating_duration_since(times.sent_at))
+            };
             if times.sent_at <= times.intended_at {
                 round.prompt.saturating_record(service_time);
             } else {
@@ -324,7 +331,11 @@ impl Tally {
     }
 
     fn round(&mut self, intended_at: Instant) -> Option<&mut RoundTally> {
-        let round = self.rounds.get_mut(self.window.round_at(intended_at)?)?;
+        let span = match self.last {
+            Some(last) if last.contains(intended_at) => last,
+            _ => *self.last.insert(self.window.span_at(intended_at)?),
+        };
+        let round = self.rounds.get_mut(span.round)?;
         Some(round.get_or_insert_with(|| Box::new(RoundTally::new())))
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use course::Course;
 pub(crate) use release::Release;
 pub(crate) use roster::{Roster, Turn};
 pub(crate) use schedule::Schedule;
-pub(crate) use window::Window;
+pub(crate) use window::{Span, Window};
 
 /// No run and no request lasts longer; it keeps instants from overflowing, whatever a configuration says.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -20,6 +20,22 @@ const NOTICE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(crate) struct Window(Arc<Frame>);
 
+/// One round of the measured time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// Its number.
+    pub(crate) round: usize,
+    from: Instant,
+    to: Instant,
+}
+
+impl Span {
+    /// Returns whether an instant belongs to the round.
+    pub(crate) fn contains(&self, instant: Instant) -> bool {
+        self.from <= instant && instant < self.to
+    }
+}
+
 #[derive(Debug)]
 struct Frame {
     starts_at: Instant,
@@ -27,8 +43,9 @@ struct Frame {
     duration: Duration,
     round_ns: u64,
     rounds: u32,
-    measured_from: OnceLock<Instant>,
-    /// Fires when `measured_from` is set.
+    /// When measuring begins and when it ends.
+    measured: OnceLock<(Instant, Instant)>,
+    /// Fires when `measured` is set.
     announced: CancellationToken,
     /// Where the warm-up waits for a steady state.
     calm: Option<Calm>,
@@ -46,7 +63,7 @@ impl Window {
             duration,
             round_ns: nanos(duration).div_ceil(u64::from(rounds)).max(1),
             rounds,
-            measured_from: OnceLock::new(),
+            measured: OnceLock::new(),
             announced: CancellationToken::new(),
             calm,
         }));
@@ -63,12 +80,12 @@ impl Window {
 
     /// Returns when measuring begins, where that is known.
     pub(crate) fn measured_from(&self) -> Option<Instant> {
-        self.0.measured_from.get().copied()
+        self.0.measured.get().map(|&(from, _)| from)
     }
 
     /// Returns when measuring ends and nothing is sent any more; far away where nobody knows yet when it begins.
     pub(crate) fn ends_at(&self) -> Instant {
-        self.measured_from().map_or(self.0.starts_at + LONGEST, |from| from + self.0.duration)
+        self.0.measured.get().map_or_else(|| self.0.starts_at + LONGEST, |&(_, to)| to)
     }
 
     /// Returns how long load flows, as far as that is known: the most of it during the warm-up.
@@ -89,6 +106,14 @@ impl Window {
             return None;
         }
         usize::try_from(nanos(offset) / self.0.round_ns).ok()
+    }
+
+    /// Returns the round that an instant belongs to with its beginning and its end, so that it need not be sought for
+    /// each of many instants.
+    pub(crate) fn span_at(&self, instant: Instant) -> Option<Span> {
+        let round = self.round_at(instant)?;
+        let number = u32::try_from(round).ok()?;
+        Some(Span { round, from: self.round_start(number)?, to: self.round_start(number + 1)? })
     }
 
     /// Returns when a round begins, where that is known; for the number of rounds, when the last one ends.
@@ -140,7 +165,7 @@ impl Window {
 
     fn announce(&self, measured_from: Instant) {
         // The first announcement holds: only one thread makes any.
-        let _ = self.0.measured_from.set(measured_from);
+        let _ = self.0.measured.set((measured_from, measured_from + self.0.duration));
         self.0.announced.cancel();
     }
 }
@@ -184,6 +209,23 @@ mod tests {
         assert_eq!(round_at(4000), None);
         assert_eq!(window.round_start(3), Some(window.ends_at()));
         assert_eq!(window.steady_state(), SteadyState::NotSought);
+    }
+
+    #[test]
+    fn a_span_holds_the_instants_of_its_round_and_no_others() {
+        let start = clock::monotonic();
+        // Three rounds of 334, 333 and 333 milliseconds and a bit.
+        let window = Window::new(start, &profile(100, 1000, 3));
+
+        for ms in 0..1200 {
+            let instant = start + ms * MS;
+            let round = window.round_at(instant);
+            assert_eq!(window.span_at(instant).map(|span| span.round), round, "{ms}");
+            for other in 0..3 {
+                let span = window.span_at(window.round_start(other).unwrap()).unwrap();
+                assert_eq!(span.contains(instant), round == Some(span.round), "{ms} {other}");
+            }
+        }
     }
 
     #[test]
