@@ -228,6 +228,8 @@ impl TruthServer {
 impl Drop for TruthServer {
     fn drop(&mut self) {
         drop(self.input.take());
+        // It has more to say than a pipe holds, and would wait for ever for somebody to listen.
+        let _ = std::io::copy(&mut self.output, &mut std::io::sink());
         let _ = self.child.wait();
     }
 }
