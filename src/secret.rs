@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::{Host, Url};
 use zeroize::Zeroize;
 
 /// A value that must not appear in any output.
@@ -31,6 +32,18 @@ impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+/// Returns whether a secret may be sent to an address: nobody between may read it, so that it is `https`, or `http`
+/// on this machine's own network. A name is no proof of that, not even `localhost`.
+#[must_use]
+pub fn may_carry_secrets(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(_)) | None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
 }
 
 /// What is declared of a secret.
@@ -153,6 +166,25 @@ mod tests {
         let secret = Secret::new("hunter2".into());
 
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+    }
+
+    #[test]
+    fn a_secret_goes_over_https_or_stays_on_this_machine() {
+        let may = |text: &str| may_carry_secrets(&Url::parse(text).unwrap());
+
+        for safe in ["https://gitlab.example.com/api/v4", "http://127.0.0.1:8080/", "http://[::1]/"] {
+            assert!(may(safe), "{safe}");
+        }
+        for unsafe_way in [
+            "http://gitlab.example.com/",
+            "http://localhost/",
+            "http://127.0.0.1.example.com/",
+            "http://10.0.0.1/",
+            "ftp://127.0.0.1/",
+            "file:///etc/passwd",
+        ] {
+            assert!(!may(unsafe_way), "{unsafe_way}");
+        }
     }
 
     #[test]

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::Url;
 
 use super::Forges;
 use super::runtime::block_on;
 use super::web::{self, root_cause};
 use crate::guard::{self, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion};
-use crate::secret::Secret;
+use crate::secret::{Secret, may_carry_secrets};
 
 /// The variable that holds a token of the project with the scope `read_api`.
 pub const GITLAB_TOKEN_VARIABLE: &str = "LOADGATE_GITLAB_TOKEN";
@@ -109,16 +109,10 @@ fn trusted_api(forges: &Forges, policy: Option<&str>) -> Result<Url, ControlPlan
             .into(),
     };
     let url = Url::parse(trusted).map_err(|_| unfit("it is not an address"))?;
-    let is_loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(_)) | None => false,
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback => Ok(url),
-        _ => Err(unfit("a token goes over https only")),
+    if !may_carry_secrets(&url) {
+        return Err(unfit("a token goes over https only"));
     }
+    Ok(url)
 }
 
 /// Asks one project.

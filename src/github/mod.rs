@@ -20,9 +20,9 @@ use http_body_util::{BodyExt as _, Limited};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, may_carry_secrets};
 
 pub use comment::{CommentChange, CommentOutcome, is_comment_id};
 pub use deployment::{DeploymentDesk, DeploymentEntry, DeploymentFilter, DeploymentRecord, PullRequestState};
@@ -206,14 +206,8 @@ fn checked_api_url(text: &str) -> Result<Url, GithubError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(refuse("it has a query or a fragment"));
     }
-    let is_loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(_)) | None => false,
-    };
     match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback => Ok(url),
+        _ if may_carry_secrets(&url) => Ok(url),
         "http" => Err(refuse("http would show the token to the network; only a loopback address may use it")),
         _ => Err(refuse("it is neither https nor http")),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use toml_edit::Value;
-use url::{Host, Url};
+use url::Url;
 
 use super::draft::{PlatformTable, ProductionFile, TargetTable};
 use super::keys;
@@ -13,6 +13,7 @@ use crate::config::problem::Located;
 use crate::config::section::Section;
 use crate::config::value::quoted;
 use crate::guard::{MarkerPolicy, PlatformKeys, Provider};
+use crate::secret::may_carry_secrets;
 
 /// Longer than any ticket's number or address.
 const MAX_CONSENT_CHARS: usize = 200;
@@ -147,16 +148,10 @@ fn read_platform(section: &Section<'_>) -> Option<Located<PlatformTable>> {
 /// A token goes there, so that the address is https, or on this machine.
 fn read_api(text: &str) -> Result<String, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is not an address")?;
-    let is_loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(_)) | None => false,
-    };
     let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     match url.scheme() {
         _ if !is_bare || url.fragment().is_some() => Err("it holds more than scheme, host and path"),
-        "https" => Ok(text.to_owned()),
-        "http" if is_loopback => Ok(text.to_owned()),
+        _ if may_carry_secrets(&url) => Ok(text.to_owned()),
         _ => Err("it is not https"),
     }
 }
