@@ -1,26 +1,11 @@
 //! Secrets in a mix: written where they may stand, and kept from everywhere else.
 
-use std::num::NonZeroU32;
-
-use super::super::{Asked, BodyText, Check, DeclaredSecret, Method, RequestText, Sealed, TemplateError};
+use super::super::{Asked, DeclaredSecret, Method, Sealed, TemplateError};
+use super::tests::{self, SEAT, asked};
 use super::*;
 
-const SEAT: Seat = Seat { worker: 0, workers: 1, lines: 1 };
-
-fn asked(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
-    let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    Asked {
-        name: None,
-        weight: NonZeroU32::MIN,
-        text: RequestText { method, path: path.into(), headers, body: BodyText::Text(body.into()) },
-        check: Check::default(),
-    }
-}
-
 fn requests(asked: Asked) -> Requests {
-    let mut requests = Requests::new(None, 1);
-    requests.add(asked).unwrap();
-    requests
+    tests::requests(None, [asked])
 }
 
 fn with_token(value: Result<Secret, Sealed>) -> Placeholders {

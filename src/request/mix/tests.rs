@@ -9,9 +9,9 @@ use super::super::{
 };
 use super::*;
 
-const SEAT: Seat = Seat { worker: 0, workers: 1, lines: 1 };
+pub(super) const SEAT: Seat = Seat { worker: 0, workers: 1, lines: 1 };
 
-fn asked(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
+pub(super) fn asked(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
     let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     Asked {
         name: None,
@@ -33,7 +33,7 @@ fn feed(order: FeedOrder, columns: &[&str], rows: &[&[&str]]) -> Feed {
     feed
 }
 
-fn requests(feed: Option<Feed>, asked: impl IntoIterator<Item = Asked>) -> Requests {
+pub(super) fn requests(feed: Option<Feed>, asked: impl IntoIterator<Item = Asked>) -> Requests {
     let mut requests = Requests::new(feed, 1);
     for one in asked {
         requests.add(one).unwrap();
