@@ -34,6 +34,8 @@ pub struct AnswerRules {
     marker: Option<ExpectedMarker>,
     endpoint: Option<Endpoint>,
     /// The first `Alt-Svc` that was let pass: an edge sends the same one with every answer.
+    /// Whether the target signed its marker when it was cleared: whoever has the key goes on doing so.
+    is_marker_signed: bool,
     known_services: OnceLock<Vec<u8>>,
 }
 
@@ -58,6 +60,7 @@ impl AnswerRules {
             known_services: OnceLock::new(),
         }
     }
+            is_marker_signed: false,
 
     /// Expects a marker in the header of answers.
     pub(super) fn with_marker(self, marker: Option<ExpectedMarker>) -> Self {
@@ -73,6 +76,11 @@ impl AnswerRules {
     #[cfg(test)]
     pub(crate) fn for_tests(origin: &Origin, production: &[&str], marker: Option<(&str, bool)>) -> Self {
         let production = production.iter().map(|host| (*host).to_owned()).collect();
+    /// Expects a signed marker wherever one is asked for.
+    pub(super) fn with_signed_marker(self, is_marker_signed: bool) -> Self {
+        Self { is_marker_signed, ..self }
+    }
+
         let marker = marker.map(|(value, is_promised)| ExpectedMarker { value: value.into(), is_promised });
         Self::new(origin, true, production).with_marker(marker)
     }
@@ -110,6 +118,11 @@ impl AnswerRules {
     #[must_use]
     pub fn object_to_status(&self, status: u16) -> Option<Box<Revocation>> {
         if !self.is_remote {
+    /// Returns whether the target signed its marker when it was cleared.
+    pub(super) fn is_marker_signed(&self) -> bool {
+        self.is_marker_signed
+    }
+
             return None;
         }
         let says = match status {

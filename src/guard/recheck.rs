@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_that_was_signed_must_stay_signed_whatever_the_forge_says() {
+        let fields = serde_json::json!({
+            "loadgate": 1, "environment": "preview", "host": "pr-1.preview.shop.test",
+        });
+        let unsigned =
+            || MarkerAnswer { body: Some(fields.to_string().into_bytes()), ..marker_of("preview") };
+        let same = || Ok(found(&["76.76.21.21"]));
+
+        let revocation = after(same(), Ok(unsigned())).unwrap_err();
+
+        assert_eq!(revocation.code, RefusalCode::ProofLost, "{revocation}");
+        assert!(after_being(unsigned(), same(), Ok(unsigned())).is_ok(), "it never was signed");
+    }
+
+    #[test]
     fn facts_end_the_load_at_once() {
         let same = || Ok(found(&["76.76.21.21"]));
         let to_production = Resolution { aliases: vec!["www.shop.test".into()], ..found(&["76.76.21.21"]) };
