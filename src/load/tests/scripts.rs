@@ -175,8 +175,28 @@ fn a_script_that_would_send_what_it_must_not_opens_no_connection() {
     let scenario = scenario(CLOSED, 1, 100 * MS);
     for text in [
         "wrk.headers.Host = 'www.example.com'",
+        "wrk.headers[':authority'] = 'www.example.com'",
+        "wrk.headers['X-Forwarded-Host'] = 'www.example.com'",
+        "wrk.headers['X-Original-URL'] = '/admin'",
+        "wrk.headers['Cloudflare-Workers-Version-Overrides'] = 'shop=\"1\"'",
+        "wrk.headers.Cookie = 'a=b; __vdpl=dpl_live'",
+        "wrk.headers.Upgrade = 'h2c'",
+        "wrk.headers.A = 'b\\r\\nHost: www.example.com'",
         "wrk.path = '/a\\r\\nB: c'",
+        "wrk.path = '//www.example.com/x'",
+        "wrk.path = 'https://www.example.com/'",
+        "wrk.method = 'CONNECT'",
         "function request() return 'CONNECT www.example.com:443 HTTP/1.1\\r\\n\\r\\n' end",
+        "function request() return 'GET https://www.example.com/ HTTP/1.1\\r\\n\\r\\n' end",
+        "function request() return wrk.format('GET', 'https://api.example.com/') end",
+        "function request()
+           return wrk.format('GET', 'https://www.example.com/', {['x-vercel-protection-bypass'] = 'sesame'})
+         end",
+        "wrk.connect('203.0.113.10:443')",
+        "wrk.lookup('www.example.com', 443)",
+        "wrk.lookup('dns.example.com', 'https')",
+        "require('socket').dns.toip('www.example.com')",
+        "require('resolver')",
         "function init() error('no') end",
         "for port = 1, 65535 do wrk.connect('127.0.0.1:' .. port) end",
         "function request() while true do end end",
