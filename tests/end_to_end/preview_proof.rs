@@ -208,7 +208,10 @@ fn serve_marker(listener: TcpListener, answer: Arc<Mutex<Answer>>) {
                         body.len()
                     )
                 }
-                Answer::NotFound => "404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                // Platforms put this header on outdated production, too: it proves nothing.
+                Answer::NotFound => {
+                    "404 Not Found\r\nX-Robots-Tag: noindex\r\nContent-Length: 0\r\n\r\n".to_owned()
+                }
                 Answer::RedirectToProduction => {
                     "302 Found\r\nLocation: https://www.example.test/\r\nContent-Length: 0\r\n\r\n".to_owned()
                 }
