@@ -168,6 +168,7 @@ impl Gate<'_> {
     pub(super) fn take_remarks(&self) -> Vec<String> {
         let mut remarks = self.remarks.take();
         remarks.extend(self.watch.iter().flat_map(Watch::news));
+        remarks.extend(self.target.answer_rules().remark());
         remarks
     }
 

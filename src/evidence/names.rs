@@ -167,6 +167,10 @@ async fn ask(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<
 }
 
 fn note(resolution: &mut Resolution, record: &Record) {
+    if matches!(record.data, RData::A(_) | RData::AAAA(_)) {
+        let lifetime = Duration::from_secs(record.ttl.into());
+        resolution.lifetime = Some(resolution.lifetime.map_or(lifetime, |shortest| shortest.min(lifetime)));
+    }
     match &record.data {
         RData::A(address) => add(&mut resolution.addresses, IpAddr::V4(address.0)),
         RData::AAAA(address) => add(&mut resolution.addresses, IpAddr::V6(address.0)),

@@ -11,6 +11,7 @@ use url::Url;
 use super::endpoint::Endpoint;
 use super::location::Home;
 use super::marker::MARKER_HEADER;
+use super::names::cut;
 use super::production_words;
 use super::receipt::{RefusalCode, shown};
 use super::recheck::Revocation;
@@ -33,8 +34,12 @@ pub struct AnswerRules {
     production: Vec<String>,
     marker: Option<ExpectedMarker>,
     endpoint: Option<Endpoint>,
+    /// Whether the target signed its marker when it was cleared: whoever has the key goes on doing so.
+    is_marker_signed: bool,
     /// The first `Alt-Svc` that was let pass: an edge sends the same one with every answer.
     known_services: OnceLock<Vec<u8>>,
+    /// The first other host that an answer calls its canonical place: no reason to stop, and often production.
+    canonical: OnceLock<String>,
 }
 
 /// What the header `Loadgate-Preview` must say.
@@ -55,7 +60,9 @@ impl AnswerRules {
             production,
             marker: None,
             endpoint: None,
+            is_marker_signed: false,
             known_services: OnceLock::new(),
+            canonical: OnceLock::new(),
         }
     }
 
@@ -67,6 +74,11 @@ impl AnswerRules {
     /// Expects the server that was met when the target was cleared.
     pub(super) fn with_endpoint(self, endpoint: Option<Endpoint>) -> Self {
         Self { endpoint, ..self }
+    }
+
+    /// Expects a signed marker wherever one is asked for.
+    pub(super) fn with_signed_marker(self, is_marker_signed: bool) -> Self {
+        Self { is_marker_signed, ..self }
     }
 
     /// Makes rules without asking the guard, for unit tests of those who need some.
@@ -106,6 +118,11 @@ impl AnswerRules {
         self.endpoint.as_ref()
     }
 
+    /// Returns whether the target signed its marker when it was cleared.
+    pub(super) fn is_marker_signed(&self) -> bool {
+        self.is_marker_signed
+    }
+
     /// Judges the status of an answer: some alone send their reader elsewhere.
     #[must_use]
     pub fn object_to_status(&self, status: u16) -> Option<Box<Revocation>> {
@@ -120,7 +137,7 @@ impl AnswerRules {
         Some(revoked(WIRE, RefusalCode::Misdirected, format!("an answer (status {status}) says {says}")))
     }
 
-    /// Judges one header field of an answer. Names that it knows have 7, 8 or 16 letters.
+    /// Judges one header field of an answer. Names that it knows have 4, 7, 8 or 16 letters.
     #[must_use]
     pub fn object_to_field(&self, status: u16, name: &[u8], value: &[u8]) -> Option<Box<Revocation>> {
         match name.len() {
@@ -129,8 +146,38 @@ impl AnswerRules {
             }
             7 if self.is_remote && name.eq_ignore_ascii_case(b"alt-svc") => self.object_to_services(value),
             16 if is_marker(name) => self.object_to_marker(value),
+            4 if self.is_remote && name.eq_ignore_ascii_case(b"link") => {
+                self.note_link(value);
+                None
+            }
             _ => None,
         }
+    }
+
+    /// Looks at the header `Link` for what an answer calls its canonical place; nobody goes there.
+    fn note_link(&self, value: &[u8]) {
+        if self.canonical.get().is_some() {
+            return;
+        }
+        let home = self.base.as_ref().and_then(Url::host_str);
+        let host = canonical_target(value).and_then(|target| self.base.as_ref()?.join(target).ok());
+        let host = host.as_ref().and_then(Url::host_str).filter(|host| Some(*host) != home);
+        if let Some(host) = host {
+            // Another worker may have been first.
+            let _ = self.canonical.set(host.to_owned());
+        }
+    }
+
+    /// Returns what the report should say of the place that answers call canonical, where it is another host.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let host = self.canonical.get()?;
+        let advice = if self.production.contains(host) {
+            "which is listed as production"
+        } else {
+            "which [target] production lacks: add it if it is the live site"
+        };
+        Some(format!("answers call {} their canonical host, {advice}", cut(host)))
     }
 
     /// Judges a certificate, DER: another signer and other names together are another server's.
@@ -229,6 +276,24 @@ fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
+/// Returns the reference of the link with the relation `canonical` (RFC 8288).
+fn canonical_target(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    // What stands behind a reference, up to the next one, are its parameters and the comma between them.
+    text.split('<').skip(1).find_map(|link| {
+        let (target, parameters) = link.split_once('>')?;
+        let relations = parameters.split(';').filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then_some(value)
+        });
+        let is_canonical = |value: &str| {
+            let words = value.split(|c: char| c.is_ascii_whitespace() || c == '"' || c == ',');
+            words.into_iter().any(|word| word.eq_ignore_ascii_case("canonical"))
+        };
+        relations.into_iter().any(is_canonical).then_some(target)
+    })
+}
+
 /// Boxed, so that the usual answer, which nobody objects to, costs a null pointer.
 fn revoked(layer: &'static str, code: RefusalCode, fact: String) -> Box<Revocation> {
     Box::new(Revocation { layer, code, fact, is_transient: false })
@@ -316,6 +381,36 @@ mod tests {
             for status in [200, 302, 404, 500] {
                 assert_eq!(code(status, "loadgate-preview", value), expected, "{value:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_canonical_place_elsewhere_is_told_and_ends_nothing() {
+        let remark = |value: &str| {
+            let rules = rules();
+            assert_eq!(rules.object_to_field(200, b"Link", value.as_bytes()), None);
+            rules.remark()
+        };
+
+        let listed = remark("<https://www.shop.test/>; rel=canonical").unwrap();
+        assert!(listed.contains("www.shop.test") && listed.contains("is listed"), "{listed}");
+        for value in [
+            "<https://live.shop.test/a>; rel=\"canonical\"",
+            "</style.css>; rel=preload; as=style, <//live.shop.test/>; REL=\"alternate Canonical\"",
+        ] {
+            let unlisted = remark(value).unwrap();
+            assert!(unlisted.contains("live.shop.test") && unlisted.contains("lacks"), "{unlisted}");
+        }
+        for nothing in [
+            "</a>; rel=canonical",
+            "<https://pr-1.preview.shop.test/>; rel=canonical",
+            "<https://cdn.test/canonical>; rel=preload",
+            "<https://[>; rel=canonical",
+            "rel=canonical",
+            "<https://cdn.test/; rel=canonical",
+            "",
+        ] {
+            assert_eq!(remark(nothing), None, "{nothing}");
         }
     }
 

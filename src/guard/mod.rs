@@ -11,6 +11,7 @@ mod cleared;
 mod consent;
 mod control_plane;
 mod endpoint;
+mod first_come;
 mod forwarders;
 mod layers;
 mod location;
@@ -143,6 +144,8 @@ struct Case<'a> {
     pinned: Option<&'a [SocketAddr]>,
     /// Whether answers have the marker in their header: the policy says so, or L8 has seen it.
     is_header_promised: bool,
+    /// Whether L8 has seen a marker that is signed.
+    is_marker_signed: bool,
     /// The server that L8 met.
     endpoint: Option<Endpoint>,
     /// The rules of the target that was cleared, of which this is a repetition.
@@ -197,8 +200,11 @@ pub fn clear(inquiry: &Inquiry, outside: &Outside<'_>) -> Result<ClearedTarget, 
             let marker = inquiry
                 .marker_in_header()
                 .map(|value| ExpectedMarker { value, is_promised: case.is_header_promised });
-            let rules =
-                inquiry.answer_rules(&origin, candidate).with_marker(marker).with_endpoint(case.endpoint);
+            let rules = inquiry
+                .answer_rules(&origin, candidate)
+                .with_marker(marker)
+                .with_endpoint(case.endpoint)
+                .with_signed_marker(case.is_marker_signed);
             Ok(ClearedTarget::new(Clearance {
                 origin,
                 addresses: case.addresses,
@@ -238,6 +244,7 @@ impl<'a> Case<'a> {
             aliases: Vec::new(),
             pinned: None,
             is_header_promised: inquiry.policy.marker.is_on_every_answer,
+            is_marker_signed: false,
             endpoint: None,
             rules: None,
             lines: Vec::new(),

@@ -73,6 +73,8 @@ pub enum RefusalCode {
     SpecialAddress,
     /// A CNAME or HTTPS record leads to production.
     ProductionAlias,
+    /// The name was bound to another place for one moment.
+    Rebound,
     /// An HTTPS record leads to another host, port or address.
     ForeignService,
     /// The certificate of the target cannot be verified.
@@ -151,6 +153,7 @@ impl RefusalCode {
             Self::Unresolved => "unresolved",
             Self::SpecialAddress => "special-address",
             Self::ProductionAlias => "production-alias",
+            Self::Rebound => "rebound",
             Self::ForeignService => "foreign-service",
             Self::Certificate => "certificate",
             Self::MarkerUnavailable => "marker-unavailable",

@@ -179,6 +179,38 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_that_was_signed_must_stay_signed_whatever_the_forge_says() {
+        let fields = serde_json::json!({
+            "loadgate": 1, "environment": "preview", "host": "pr-1.preview.shop.test",
+        });
+        let unsigned =
+            || MarkerAnswer { body: Some(fields.to_string().into_bytes()), ..marker_of("preview") };
+        let same = || Ok(found(&["76.76.21.21"]));
+
+        let revocation = after(same(), Ok(unsigned())).unwrap_err();
+
+        assert_eq!(revocation.code, RefusalCode::ProofLost, "{revocation}");
+        assert!(after_being(unsigned(), same(), Ok(unsigned())).is_ok(), "it never was signed");
+    }
+
+    #[test]
+    fn a_name_that_is_bound_to_another_place_for_one_moment_ends_the_load() {
+        let lasting = |addresses: &[&str], seconds| {
+            let lifetime = Some(std::time::Duration::from_secs(seconds));
+            let resolution = Resolution { lifetime, ..found(addresses) };
+            after(Ok(resolution), Ok(marker_of("preview"))).map_err(|revocation| revocation.code)
+        };
+
+        assert_eq!(lasting(&["1.1.1.1"], 0).unwrap_err(), RefusalCode::Rebound);
+        assert_eq!(lasting(&["2606:4700::1"], 0).unwrap_err(), RefusalCode::Rebound);
+        for (addresses, seconds) in
+            [(&["76.76.9.9"][..], 0), (&["1.1.1.1", "76.76.21.21"], 0), (&["1.1.1.1"], 1)]
+        {
+            assert_eq!(lasting(addresses, seconds).unwrap().news.len(), 1, "{addresses:?}");
+        }
+    }
+
+    #[test]
     fn facts_end_the_load_at_once() {
         let same = || Ok(found(&["76.76.21.21"]));
         let to_production = Resolution { aliases: vec!["www.shop.test".into()], ..found(&["76.76.21.21"]) };

@@ -2,6 +2,7 @@
 //! announce.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Finds what DNS says of a host.
 pub trait Resolve {
@@ -18,6 +19,8 @@ pub struct Resolution {
     pub addresses: Vec<IpAddr>,
     /// What HTTPS records announce.
     pub services: Vec<ServiceBinding>,
+    /// How long the addresses may be remembered: the shortest of their times to live; absent without an address.
+    pub lifetime: Option<Duration>,
 }
 
 /// One HTTPS record: another place where a browser might go for the same host.

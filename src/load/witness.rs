@@ -68,7 +68,7 @@ impl Witness {
             let is_told = match name.len() {
                 11 => may_say_when && name.eq_ignore_ascii_case(b"retry-after"),
                 13 => name.eq_ignore_ascii_case(b"server-timing"),
-                7 | 8 => {
+                4 | 7 | 8 => {
                     objection = objection.or_else(|| rules?.object_to_field(status, name, value));
                     false
                 }

@@ -67,6 +67,39 @@ fn doctor_names_production_that_the_policy_lacks_and_permissions_that_the_workfl
 }
 
 #[test]
+fn doctor_names_the_homepage_that_the_policy_lacks() {
+    let event = |homepage: &str| {
+        let side = r#"{"sha": "0123456789abcdef0123456789abcdef01234567", "ref": "a", "repo": {"full_name": "stall/kiosk"}}"#;
+        format!(
+            r#"{{"action": "opened", "number": 7, "pull_request": {{"number": 7, "state": "open", "head": {side}, "base": {side}}},
+            "repository": {{"full_name": "stall/kiosk", "homepage": "{homepage}"}}}}"#
+        )
+    };
+    let warned = |homepage: &str| {
+        let project = project(&[
+            (
+                "loadgate.toml",
+                "[target]\npreview = [\"pr-{pr}.preview.kiosk.example\"]\nproduction = [\"kiosk.example\"]\n",
+            ),
+            ("event.json", &event(homepage)),
+        ]);
+        let doctor = Loadgate::new(project.path())
+            .variable("CI", "true")
+            .variable("GITHUB_ACTIONS", "true")
+            .variable("GITHUB_EVENT_NAME", "pull_request")
+            .variable("GITHUB_EVENT_PATH", project.path().join("event.json"))
+            .variable("GITHUB_REPOSITORY", "stall/kiosk")
+            .variable("GITHUB_BASE_REF", "a");
+        let said = doctor.arguments(["doctor"]).run().expect(0).stdout;
+        said.contains("www.kiosk-live.example is production by the repository's homepage")
+    };
+
+    assert!(warned("https://www.kiosk-live.example/"));
+    assert!(!warned("https://kiosk.example/"));
+    assert!(!warned(""));
+}
+
+#[test]
 fn doctor_ends_with_2_where_a_run_could_not_work() {
     let unreadable = project(&[(
         "loadgate.toml",

@@ -52,6 +52,7 @@ const SCENARIO: &str = "[[scenario]]\nname = \"home\"\npath = \"/\"\n\
 #[derive(Clone, Copy)]
 enum Answer {
     Signed { environment: &'static str },
+    SignedForProduction,
     NotFound,
     RedirectToProduction,
 }
@@ -201,14 +202,14 @@ fn serve_marker(listener: TcpListener, answer: Arc<Mutex<Answer>>) {
             let nonce =
                 line.split("nonce=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
             let response = match *answer.lock().unwrap() {
-                Answer::Signed { environment } => {
-                    let body = signed_marker(nonce, environment);
-                    format!(
-                        "200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                        body.len()
-                    )
+                Answer::Signed { environment } => json_page(&signed_marker(nonce, HOST, environment)),
+                Answer::SignedForProduction => {
+                    json_page(&signed_marker(nonce, "www.example.test", "preview"))
                 }
-                Answer::NotFound => "404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                // Platforms put this header on outdated production, too: it proves nothing.
+                Answer::NotFound => {
+                    "404 Not Found\r\nX-Robots-Tag: noindex\r\nContent-Length: 0\r\n\r\n".to_owned()
+                }
                 Answer::RedirectToProduction => {
                     "302 Found\r\nLocation: https://www.example.test/\r\nContent-Length: 0\r\n\r\n".to_owned()
                 }
@@ -218,10 +219,14 @@ fn serve_marker(listener: TcpListener, answer: Arc<Mutex<Answer>>) {
     });
 }
 
-fn signed_marker(nonce: &str, environment: &str) -> String {
+fn json_page(body: &str) -> String {
+    format!("200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn signed_marker(nonce: &str, host: &str, environment: &str) -> String {
     serde_json::json!({
-        "loadgate": 1, "environment": environment, "host": HOST, "commit": HEAD_SHA, "nonce": nonce,
-        "mac": signature(&format!("loadgate 1\n{nonce}\n{HOST}\n{environment}\n{HEAD_SHA}\n\n")),
+        "loadgate": 1, "environment": environment, "host": host, "commit": HEAD_SHA, "nonce": nonce,
+        "mac": signature(&format!("loadgate 1\n{nonce}\n{host}\n{environment}\n{HEAD_SHA}\n\n")),
     })
     .to_string()
 }
@@ -337,6 +342,25 @@ fn load_ends_when_the_marker_says_production() {
 }
 
 #[test]
+fn load_ends_when_the_marker_is_made_for_production() {
+    let Some(preview) = Preview::set() else { return };
+
+    preview.assert_revoked("says that it is www.example.test", || {
+        preview.now_answers(Answer::SignedForProduction);
+    });
+}
+
+#[test]
+fn load_ends_when_the_name_is_bound_elsewhere_for_one_moment() {
+    let Some(preview) = Preview::set() else { return };
+
+    // The zone's answers must not be remembered.
+    preview.assert_revoked("for this one moment", || {
+        preview.stage.namespace.zone().set(HOST, &[a("93.184.215.14")]);
+    });
+}
+
+#[test]
 fn load_ends_when_the_marker_is_lost() {
     let Some(preview) = Preview::set() else { return };
 
@@ -440,7 +464,7 @@ fn the_documented_javascript_signs_as_the_document_says() {
 
     let answers: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    let ours: serde_json::Value = serde_json::from_str(&signed_marker(nonce, "preview")).unwrap();
+    let ours: serde_json::Value = serde_json::from_str(&signed_marker(nonce, HOST, "preview")).unwrap();
     assert_eq!(answers[0], ours);
     assert!(answers[1].is_null() && answers[2].is_null(), "{answers}");
 }

@@ -139,6 +139,31 @@ fn a_marker_in_the_header_that_was_promised_and_is_lost_ends_the_run() {
 }
 
 #[test]
+fn what_is_odd_and_ends_nothing_is_told_in_the_report() {
+    let marked = format!("add_header Loadgate-Preview 'preview; commit={HEAD_SHA}' always;");
+    let location = format!(
+        "{marked} add_header Link '<https://shop.example.test/>; rel=canonical'; return 200 'ok'; }} \
+         location /.well-known/loadgate {{ {marked} return 404; }} location /edge {{ return 200 'ok';"
+    );
+    let Some(stage) = Stage::set(&location) else { return };
+    // One answer of two hundred comes from an edge that knows of no marker.
+    let scenario = "[[scenario]]\nname = \"home\"\n\
+        profile = { connections = 2, duration = \"2s\", warm-up = \"200ms\", timeout = \"2s\" }\n\
+        [[scenario.request]]\npath = \"/home\"\nweight = 199\n[[scenario.request]]\npath = \"/edge\"\n";
+    stage.configure("roots = [\"root.pem\"]", scenario);
+    let job = stage.job("pull_request").variable("LOADGATE_PREVIEW_URL", PREVIEW_URL);
+
+    stage.run(job).expect(0);
+
+    let report = json(&stage.project.path().join("target/loadgate/report.json"));
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("answers without the header Loadgate-Preview"), "{warnings}");
+    assert!(warnings.contains("answers call shop.example.test their canonical host"), "{warnings}");
+    assert!(stage.requests_to_preview_for("/edge") > 0);
+    stage.assert_production_heard_nothing();
+}
+
+#[test]
 fn a_pull_request_that_was_closed_is_noticed_at_the_first_redirect() {
     let Some(preview) = Changing::set(PROXY, "200 OK\r\n") else { return };
 

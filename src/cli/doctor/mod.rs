@@ -15,6 +15,7 @@ use super::arguments::DoctorArguments;
 use super::failure::Failure;
 use super::overrides;
 use super::session::Session;
+use crate::ci;
 use crate::config::{self, Problem, Settings};
 use crate::guard::{self, Policy, ProductionMarker};
 use crate::verdict::Exit;
@@ -80,7 +81,7 @@ pub(super) fn doctor(session: &Session, arguments: &DoctorArguments) -> Result<E
     let typed = overrides::of_project(&arguments.project);
     match config::load(&session.current_directory, &typed) {
         Ok(settings) => {
-            examine(&settings, &mut findings);
+            examine(session, &settings, &mut findings);
             if arguments.ask_production {
                 ask_production(session, &settings, &mut findings);
             }
@@ -101,13 +102,18 @@ pub(super) fn doctor(session: &Session, arguments: &DoctorArguments) -> Result<E
     Ok(if worst == Some(Severity::Wrong) { Exit::BadUsage } else { Exit::Passed })
 }
 
-fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
+fn examine(session: &Session, settings: &Settings, findings: &mut Vec<Finding>) {
     findings.push(Finding::good(format!("configuration: {}", settings.source)));
     let target = &settings.target;
     let is_remote = !target.preview.is_empty();
     if is_remote {
         match target.to_policy_for_remote() {
-            Ok(policy) => examine_policy(settings, &policy, findings),
+            Ok(policy) => {
+                examine_policy(settings, &policy, findings);
+                // What cannot be read of a job is the run's matter; a desk has no job.
+                let known = ci::read(&session.environment).map(|reading| reading.production);
+                production::examine_facts(&known.unwrap_or_default(), &policy, findings);
+            }
             Err(problems) => findings.extend(problems.0.into_iter().map(Finding::wrong)),
         }
         let problems = config::check_limits(settings);

@@ -1,5 +1,5 @@
-//! Looks for names of production in the files that infrastructure code leaves in a workspace, and says which of them
-//! the policy lacks.
+//! Looks for names of production in the files that infrastructure code leaves in a workspace and in what the job is
+//! told, and says which of them the policy lacks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Finding;
 use crate::config;
 use crate::guard::Policy;
+use crate::target::ProductionFact;
 
 /// Files whose very name says that they may hold a production name.
 const NAMED_FILES: [&str; 9] = [
@@ -53,6 +54,16 @@ pub(super) fn examine(root: &Path, policy: &Policy, findings: &mut Vec<Finding>)
     }
     if findings.len() == before {
         findings.push(Finding::good("no file here names a production host that the policy lacks"));
+    }
+}
+
+/// Names what only this job's environment calls production: the variables of a platform, the repository's homepage.
+pub(super) fn examine_facts(facts: &[ProductionFact], policy: &Policy, findings: &mut Vec<Finding>) {
+    for fact in facts.iter().filter(|fact| !is_known(policy, &fact.host)) {
+        findings.push(Finding::warning(
+            format!("{} is production by {}, and [target] production lacks it", fact.host, fact.variable),
+            format!("add \"{}\": other jobs may not be told", fact.host),
+        ));
     }
 }
 

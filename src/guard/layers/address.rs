@@ -2,6 +2,9 @@
 //! with a special purpose that the policy does not list, spoils the whole of it; not knowing is a no.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::Statement;
 use crate::guard::names::cut;
@@ -60,7 +63,13 @@ fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
         format!(" by way of {}", found.aliases.iter().map(|name| cut(name)).collect::<Vec<_>>().join(", "))
     };
     case.aliases.clone_from(&found.aliases);
+    if found.addresses.is_empty() {
+        return unresolved(origin, "it has no address");
+    }
     if let Some(pinned) = case.pinned {
+        if is_rebound(&found, pinned) {
+            return rebound(origin, &found.addresses, pinned);
+        }
         case.addresses = pinned.to_vec();
         let (fact, is_news) = kept(origin, &found.addresses, pinned, &way);
         case.news.extend(is_news.then(|| fact.clone()));
@@ -71,9 +80,6 @@ fn pin_remote(case: &mut Case<'_>, origin: &Origin) -> Statement {
         if !pinned.contains(&address) {
             pinned.push(address);
         }
-    }
-    if pinned.is_empty() {
-        return unresolved(origin, "it has no address");
     }
     let list = listed(pinned.iter().map(SocketAddr::ip));
     case.addresses = pinned;
@@ -127,6 +133,34 @@ fn object_to_services(origin: &Origin, found: &Resolution) -> Option<Statement> 
         format!("an HTTPS record of {} leads to {place}", origin.host),
         "let the HTTPS record of the preview name the host itself, or remove it",
     ))
+}
+
+/// Returns whether a name was given an address that must not be remembered, in none of the networks that it had: so
+/// names are bound to another place behind the back of whoever has checked them. An edge stays among its networks, or
+/// lets its answers be remembered for a while.
+fn is_rebound(found: &Resolution, pinned: &[SocketAddr]) -> bool {
+    let is_near =
+        |address: &IpAddr| pinned.iter().any(|pinned| network_of(pinned.ip()) == network_of(*address));
+    found.lifetime == Some(Duration::ZERO) && !found.addresses.iter().any(is_near)
+}
+
+/// As much of an address as one provider has at least: what registries give out is no smaller.
+fn network_of(address: IpAddr) -> Option<IpNet> {
+    let length = if address.is_ipv4() { 16 } else { 32 };
+    IpNet::new(address, length).ok().map(|network| network.trunc())
+}
+
+fn rebound(origin: &Origin, found: &[IpAddr], pinned: &[SocketAddr]) -> Statement {
+    Statement::veto(
+        RefusalCode::Rebound,
+        format!(
+            "{} was bound to {} for this one moment; it was {}",
+            origin.host,
+            listed(found.iter().copied()),
+            listed(pinned.iter().map(SocketAddr::ip))
+        ),
+        "give the preview's record a time to live, and let it lead to the preview alone",
+    )
 }
 
 /// During the run new addresses are no reason to stop: load stays with those that were pinned. Returns that, and

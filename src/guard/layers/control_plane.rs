@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Statement;
 use super::context::{is_production, object_to_environment};
+use super::preview::is_preview_of;
 use crate::context::{Context, PullRequest, PullRequestEvent};
 use crate::guard::receipt::RefusalCode;
 use crate::guard::{
@@ -196,16 +197,19 @@ impl Hearing<'_> {
         )
     }
 
-    /// One commit may be deployed several times, as in a monorepo; then the policy must tell them apart.
+    /// One commit may be deployed several times, as in a monorepo, under several environments or one; then the policy
+    /// must tell them apart.
     fn object_to_ambiguity(&self, chosen: &DeployedFacts) -> Option<Statement> {
         if self.pull_request.event == PullRequestEvent::DeploymentStatus {
             return None;
         }
         let pattern = self.case.pattern?;
         let rival = self.facts.deployments.iter().find(|other| {
-            let is_elsewhere = other.state == "success" && other.environments != chosen.environments;
+            // The same commit may also be the head of another pull request, whose preview is none of this one.
+            let is_rival =
+                |host: String| host != self.host && is_preview_of(self.pull_request, pattern, &host);
             let mut hosts = other.urls.iter().filter_map(|url| host_of(url));
-            is_elsewhere && hosts.any(|host| host != self.host && pattern.can_match(&host))
+            other.state == "success" && hosts.any(is_rival)
         })?;
         Some(Statement::veto(
             RefusalCode::AmbiguousDeployment,
@@ -401,8 +405,14 @@ mod tests {
         let mut inquiry = fixture::remote("shop-1a2b3c4d.p.test");
         inquiry.policy.preview = vec![PreviewPattern::parse("shop-{hash}.p.test").unwrap()];
 
-        let code = veto_of(said(&inquiry, &Deployed(Ok(facts.clone()))));
-        assert_eq!(code, Some(RefusalCode::AmbiguousDeployment));
+        let code = |facts: &ControlPlaneFacts| veto_of(said(&inquiry, &Deployed(Ok(facts.clone()))));
+        assert_eq!(code(&facts), Some(RefusalCode::AmbiguousDeployment));
+
+        facts.deployments[1].environments = facts.deployments[0].environments.clone();
+        assert_eq!(code(&facts), Some(RefusalCode::AmbiguousDeployment), "one environment is no excuse");
+
+        facts.deployments[1].state = "inactive".into();
+        assert_eq!(code(&facts), None, "it was replaced");
 
         facts.deployments.truncate(1);
         assert_eq!(veto_of(said(&inquiry, &Deployed(Ok(facts)))), None);

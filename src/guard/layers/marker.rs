@@ -1,6 +1,6 @@
 //! L8 for a remote target: asks it for the marker that only a preview serves. A signed one is a proof; an unsigned one
 //! counts beside the control plane's word; one that speaks of something else is a no, and none is silence unless the
-//! policy requires it.
+//! policy requires it, or the host's name is one that a stranger can take.
 
 use super::Statement;
 use crate::context::Context;
@@ -10,7 +10,7 @@ use crate::guard::marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, Marker, Reading, 
 use crate::guard::names::cut;
 use crate::guard::outside::{MarkerAnswer, MarkerFailure, MarkerQuestion};
 use crate::guard::receipt::{RefusalCode, shown};
-use crate::guard::{Case, Depth, production_words};
+use crate::guard::{AnswerRules, Case, Depth, first_come, production_words};
 use crate::target::Origin;
 
 /// The layer whose word makes an unsigned marker count.
@@ -87,7 +87,7 @@ fn miss_header(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Optio
     })
 }
 
-fn judge(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Statement {
+fn judge(case: &mut Case<'_>, origin: &Origin, answer: &MarkerAnswer) -> Statement {
     let host = &origin.host;
     match answer.status {
         401 | 403 | 407 => Statement::veto(
@@ -152,24 +152,37 @@ fn unavailable(origin: &Origin, why: &str) -> Statement {
 }
 
 fn absent(case: &Case<'_>, host: &str) -> Statement {
-    if case.inquiry.policy.marker.is_required {
-        let fact = format!("{host} serves no marker, and the policy requires one");
-        return Statement::veto(RefusalCode::MarkerMissing, fact, SERVE_ONE);
+    match demand_for_marker(case) {
+        Some(why) => {
+            let fact = format!("{host} serves no marker, and {why}");
+            Statement::veto(RefusalCode::MarkerMissing, fact, SERVE_ONE)
+        }
+        None => Statement::silence(format!("{host} serves no marker")),
     }
-    Statement::silence(format!("{host} serves no marker"))
+}
+
+/// Says why the target must prove itself, where it must: the forge does not see who has taken a name in the meantime.
+fn demand_for_marker(case: &Case<'_>) -> Option<String> {
+    if case.inquiry.policy.marker.is_required {
+        return Some("the policy requires one".to_owned());
+    }
+    let names = case.origin.iter().map(|origin| origin.host.as_str());
+    let name = first_come::find(names.chain(case.aliases.iter().map(String::as_str)))?;
+    Some(format!("whoever comes first gets a name like {}", cut(name)))
 }
 
 fn mismatch(fact: String) -> Statement {
     Statement::veto(RefusalCode::MarkerMismatch, fact, DESCRIBE_ITSELF)
 }
 
-fn weigh(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer, marker: &Marker) -> Statement {
+fn weigh(case: &mut Case<'_>, origin: &Origin, answer: &MarkerAnswer, marker: &Marker) -> Statement {
     let host = &origin.host;
     if let Some(objection) = object_to(case, origin, answer, marker) {
         return objection;
     }
     let why_weak = match marker.signature(&answer.nonce, case.outside.marker_key) {
         Signature::Valid => {
+            case.is_marker_signed = true;
             return Statement::proof(format!("{host} signed that it is {}", described(marker)));
         }
         Signature::Wrong => {
@@ -182,16 +195,23 @@ fn weigh(case: &Case<'_>, origin: &Origin, answer: &MarkerAnswer, marker: &Marke
         }
         Signature::Absent => "it is not signed".to_owned(),
     };
+    if case.rules.is_some_and(AnswerRules::is_marker_signed) {
+        return Statement::veto(
+            RefusalCode::ProofLost,
+            format!("the marker of {host} was signed and is not any more: {why_weak}"),
+            DESCRIBE_ITSELF,
+        );
+    }
     if case.has_proof_of(CONTROL_PLANE) {
         return Statement::proof(format!(
             "{host} says that it is {}, as the control plane does",
             described(marker)
         ));
     }
-    if case.inquiry.policy.marker.is_required {
+    if let Some(why) = demand_for_marker(case) {
         return Statement::veto(
             RefusalCode::MarkerMissing,
-            format!("the marker of {host} proves nothing by itself: {why_weak}"),
+            format!("the marker of {host} proves nothing by itself, and {why}: {why_weak}"),
             format!("let the preview sign its marker, and give the job the key as {MARKER_KEY_VARIABLE}"),
         );
     }
@@ -252,7 +272,7 @@ mod tests {
     use crate::guard::layers::fixture::{self, NoDeployments, online_in, veto_of};
     use crate::guard::marker::signed;
     use crate::guard::receipt::LayerDecision;
-    use crate::guard::{AskMarker, ControlPlane, FixedResolver, Inquiry, Outside};
+    use crate::guard::{AskMarker, ControlPlane, FixedResolver, Inquiry, Outside, Resolution};
     use crate::secret::Secret;
 
     const NONCE: &str = "000102030405060708090a0b0c0d0e0f";
@@ -453,6 +473,23 @@ mod tests {
             assert_eq!(decision(said), LayerDecision::Silence, "{nothing:?}");
             assert_eq!(veto_of(said_by(&required(), Ok(nothing))), Some(RefusalCode::MarkerMissing));
         }
+    }
+
+    #[test]
+    fn a_name_that_a_stranger_can_take_needs_a_marker_whatever_the_forge_says() {
+        let led_to = |alias: &str, answer: MarkerAnswer| {
+            let found = FixedResolver::answering(&["76.76.21.21"]).0.unwrap();
+            let resolver = FixedResolver(Ok(Resolution { aliases: vec![alias.into()], ..found }));
+            let (marker, key) = (Answering(Ok(answer)), Secret::new("shared".into()));
+            let outside = fixture::outside(&resolver);
+            let outside = Outside { marker: &marker, marker_key: Some(&key), ..outside };
+            veto_of(online_in(proof::ask, &fixture::preview(), outside))
+        };
+        let none = || MarkerAnswer { status: 404, ..MarkerAnswer::default() };
+
+        assert_eq!(led_to("unclaimed.herokudns.com", none()), Some(RefusalCode::MarkerMissing));
+        assert_eq!(led_to("edge.provider.test", none()), None);
+        assert_eq!(led_to("unclaimed.herokudns.com", answer(&signed(NONCE, "shared", &fields()))), None);
     }
 
     #[test]

@@ -42,6 +42,14 @@ struct Binding {
 }
 
 impl Binding {
+    fn of(pull_request: &PullRequest) -> Self {
+        Self { number: pull_request.number, slug: slug_of(pull_request).and_then(Result::ok) }
+    }
+
+    fn fits(&self, pattern: &PreviewPattern, host: &str) -> bool {
+        pattern.captures(host, &|kind, text| self.accepts(kind, text)).is_some()
+    }
+
     fn accepts(&self, placeholder: Placeholder, text: &str) -> bool {
         match placeholder {
             Placeholder::PullRequest => self.number.is_some_and(|number| number.to_string() == text),
@@ -54,18 +62,22 @@ impl Binding {
     }
 }
 
+/// Returns whether a host is a preview of the pull request by a pattern.
+pub(super) fn is_preview_of(pull_request: &PullRequest, pattern: &PreviewPattern, host: &str) -> bool {
+    Binding::of(pull_request).fits(pattern, host)
+}
+
 fn find<'p>(
     origin: &Origin,
     pull_request: &PullRequest,
     patterns: &'p [PreviewPattern],
 ) -> Result<Found<'p>, Statement> {
     let slug = slug_of(pull_request);
-    let binding = Binding { number: pull_request.number, slug: slug.clone().and_then(Result::ok) };
+    let binding = Binding::of(pull_request);
     let on_port = || patterns.iter().filter(|pattern| pattern.port() == origin.port);
-    let fits = |pattern: &&'p PreviewPattern| {
-        pattern.captures(&origin.host, &|kind, text| binding.accepts(kind, text)).is_some()
-    };
-    let fitting = || on_port().filter(|pattern| pattern.has_placeholder()).filter(fits);
+    let fits =
+        |pattern: &&'p PreviewPattern| pattern.has_placeholder() && binding.fits(pattern, &origin.host);
+    let fitting = || on_port().filter(fits);
     // A pattern that only previews have says more than one that production can have too.
     let Some(pattern) = fitting().find(|pattern| !pattern.is_shared()).or_else(|| fitting().next()) else {
         return Err(explain(origin, slug, &binding, on_port()));

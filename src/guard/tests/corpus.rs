@@ -3,6 +3,8 @@
 //! A line sets one thing on the stage that the file's head describes; everything else stays in order, so that the
 //! layer that answers is the layer that is meant.
 
+mod world;
+
 use std::ffi::OsStr;
 
 use crate::ci::{self, Environment};
@@ -10,11 +12,10 @@ use crate::context::{CommitSha, Deployment, PullRequestNumber};
 use crate::guard::layers::fixture;
 use crate::guard::*;
 use crate::request::{Method, Request};
-use crate::target::{Origin, Scheme};
 
 const CORPUS: &str = include_str!("../../../tests/corpus/targets.txt");
 
-const PREVIEWS: [&str; 9] = [
+const PREVIEWS: [&str; 10] = [
     "pr-{pr}.preview.kiosk.example",
     "deploy-preview-{pr}--kiosk.netlify.app",
     "kiosk-git-{branch}-stall.vercel.app",
@@ -24,9 +25,10 @@ const PREVIEWS: [&str; 9] = [
     "pr-{pr}-stall-kiosk.fly.dev",
     "calm-sea-0f1e2d3c4-{pr}.eastus2.2.azurestaticapps.net",
     "stall-kiosk-preview-pr-{pr}.surge.sh",
+    "menu-{hash}.preview.kiosk.example",
 ];
 
-const PRODUCTION: [&str; 7] = [
+const PRODUCTION: [&str; 8] = [
     "kiosk.example",
     "www.kiosk.example",
     "api.kiosk.example",
@@ -34,27 +36,29 @@ const PRODUCTION: [&str; 7] = [
     "kiosk.herokuapp.com",
     "kiosk.web.app",
     "kiosk.pages.dev",
+    "kiosk-live-1.eu-west-1.elb.amazonaws.com",
 ];
 
 const OWN_PREVIEW: &str = "https://pr-7.preview.kiosk.example/";
 
-const OWN_MARKER: &str = "preview; commit=0123456789abcdef0123456789abcdef01234567";
-
-/// Who refuses, or `None` where nobody does.
+/// Who refuses, or `None` where nobody does; `report` where somebody only tells the report.
 type Refuser = Option<String>;
 
 /// Judges the rest of a line.
 type Judge = fn(&str) -> Refuser;
 
 /// What a line is about where it is no URL, and who judges it.
-const KINDS: [(&str, Judge); 11] = [
-    ("answer:", judge_answer),
+const KINDS: [(&str, Judge); 14] = [
+    ("answer:", world::judge_answer),
     ("branch:", judge_branch),
     ("number:", |text| PullRequestNumber::parse(text).err().map(|_| "facts".into())),
     ("commit:", |text| CommitSha::parse(text).err().map(|_| "facts".into())),
     ("env:", judge_environment),
     ("deployment:", judge_deployment),
-    ("dns:", judge_addresses),
+    ("dns:", world::judge_names),
+    ("forge:", world::judge_forge),
+    ("later:", world::judge_later),
+    ("marker:", world::judge_marker),
     ("path:", |path| Request::get(path).err().map(|_| "request".into())),
     ("header:", judge_header),
     ("method:", |method| Method::parse(method).err().map(|_| "request".into())),
@@ -87,6 +91,8 @@ fn read_line((number, line): (usize, &str)) -> Line {
     };
     let (expected, rest) = if let Some(rest) = rest.strip_prefix("allow ") {
         (None, rest)
+    } else if let Some(rest) = rest.strip_prefix("report ") {
+        (Some("report".to_owned()), rest)
     } else {
         let rest = rest.strip_prefix("refuse ").unwrap_or_else(|| panic!("line {number}: no verdict"));
         let (layer, rest) = rest.split_once(' ').unwrap_or_else(|| panic!("line {number}: no layer"));
@@ -190,7 +196,11 @@ fn judge_environment(text: &str) -> Refuser {
     let payload = serde_json::json!({
         "action": "synchronize", "number": 7, "repository": {"full_name": "stall/kiosk"},
         "pull_request": {"number": 7, "state": "open", "head": sides("feat/menu", "0123456789"),
-                         "base": sides("main", "9876543210")},
+                         "base": sides("main", "9876543210"),
+                         "title": "Preview: https://www.kiosk.example", "body": format!("Preview: {OWN_PREVIEW}")},
+        // What people and other systems write, and no source names a target by.
+        "comment": {"body": format!("Preview: {OWN_PREVIEW}")},
+        "context": "deploy/kiosk", "state": "success", "target_url": OWN_PREVIEW,
     });
     std::fs::write(&event, payload.to_string()).unwrap();
     let mut variables: std::collections::BTreeMap<String, String> = [
@@ -222,6 +232,19 @@ fn judge_environment(text: &str) -> Refuser {
     refuser_of(&examine_offline(&inquiry))
 }
 
+/// Reads words of the form `key=value`. A value may hold spaces: a word without a key belongs to the one before.
+fn words(text: &str) -> Vec<(String, String)> {
+    let mut words: Vec<(String, String)> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match (word.split_once('='), words.last_mut()) {
+            (Some((key, value)), _) => words.push((key.to_owned(), value.to_owned())),
+            (None, Some((_, before))) => *before = format!("{before} {word}"),
+            (None, None) => panic!("{word:?} is not key=value"),
+        }
+    }
+    words
+}
+
 fn judge_deployment(text: &str) -> Refuser {
     let mut deployment = Deployment {
         id: 70,
@@ -234,24 +257,15 @@ fn judge_deployment(text: &str) -> Refuser {
     };
     let mut url = OWN_PREVIEW.to_owned();
     let mut step = None;
-    // An environment's name may hold spaces, so that a word without a key belongs to the one before.
-    let mut words: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match words.last_mut().filter(|_| !word.contains('=')) {
-            Some(before) => *before = format!("{before} {word}"),
-            None => words.push(word.to_owned()),
-        }
-    }
-    for word in words {
-        let (key, value) = word.split_once('=').expect("a word is key=value");
-        match key {
-            "environment" => deployment.environment = value.into(),
-            "other" => deployment.other_environments.push(value.into()),
-            "state" => deployment.state = value.into(),
+    for (key, value) in words(text) {
+        match key.as_str() {
+            "environment" => deployment.environment = value,
+            "other" => deployment.other_environments.push(value),
+            "state" => deployment.state = value,
             "production" => deployment.production_environment = Some(value == "true"),
             "transient" => deployment.transient_environment = Some(value == "true"),
-            "url" => value.clone_into(&mut url),
-            "step" => step = Some(Candidate { source: Source::PreviewVariable, raw: value.into() }),
+            "url" => url = value,
+            "step" => step = Some(Candidate { source: Source::PreviewVariable, raw: value }),
             other => panic!("deployments have no {other}"),
         }
     }
@@ -265,32 +279,10 @@ fn judge_deployment(text: &str) -> Refuser {
     refuser_of(&examine_offline(&inquiry))
 }
 
-/// Later layers have questions of their own; here only the addresses are asked about.
-fn judge_addresses(text: &str) -> Refuser {
-    let addresses: Vec<&str> = text.split(',').filter(|address| !address.is_empty()).collect();
-    let resolver = FixedResolver::answering(&addresses);
-    let receipt = examine(&stage(OWN_PREVIEW), Depth::Online, &fixture::outside(&resolver));
-    refuser_of(&receipt).filter(|layer| layer == "L7")
-}
-
 fn judge_header(text: &str) -> Refuser {
     let (name, value) = text.split_once(": ").expect("a header is `name: value`");
     let request = Request::get("/").unwrap().with_header(name, value);
     request.err().map(|_| "request".into())
-}
-
-/// An answer is its status and one header field; what ends the load refuses.
-fn judge_answer(text: &str) -> Refuser {
-    let (status, field) = text.split_once(' ').expect("an answer is a status and a header");
-    let (name, value) = field.split_once(": ").expect("a header is `name: value`");
-    let status = status.parse().expect("a status is a number");
-    let url = url::Url::parse(OWN_PREVIEW).unwrap();
-    let origin = Origin { scheme: Scheme::Https, host: url.host_str().unwrap().into(), port: 443 };
-    let rules = AnswerRules::for_tests(&origin, &PRODUCTION, Some((OWN_MARKER, false)));
-    let objection = rules
-        .object_to_status(status)
-        .or_else(|| rules.object_to_field(status, name.as_bytes(), value.as_bytes()));
-    objection.map(|revocation| revocation.layer.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn judge_policy(text: &str) -> Refuser {

@@ -5,6 +5,7 @@
 mod awkward;
 mod ceilings;
 mod conservation;
+mod endpoint;
 mod hostile;
 mod http2;
 mod http2_hostile;

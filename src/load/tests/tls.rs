@@ -21,21 +21,20 @@ use super::{
     CLOSED, MS, OK, OutcomeClass, answer_always, classes, classes_of_sent, open_loop, read_request, scenario,
     serve, try_run,
 };
-use crate::guard::{AnswerRules, ClearedTarget};
-use crate::measurement::Ending;
+use crate::guard::ClearedTarget;
 use crate::scenario::{Protocol, Scenario};
 use crate::secret::Secret;
 use crate::target::{ClientIdentity, Origin, Scheme};
 
-const NAME: &str = "pr-1.preview.test";
+pub(super) const NAME: &str = "pr-1.preview.test";
 
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    root: Vec<u8>,
+    pub(super) root: Vec<u8>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
 
         let mut params = CertificateParams::new(vec![]).unwrap();
@@ -47,7 +46,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), root }
     }
 
-    fn sign(&self, params: &CertificateParams) -> (CertificateDer<'static>, KeyPair) {
+    pub(super) fn sign(&self, params: &CertificateParams) -> (CertificateDer<'static>, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().der().clone(), key)
     }
@@ -58,7 +57,7 @@ impl Authority {
     }
 
     /// Returns what a server needs that has a certificate and speaks some protocols.
-    fn server(&self, params: &CertificateParams, needs: &Needs<'_>) -> Arc<ServerConfig> {
+    pub(super) fn server(&self, params: &CertificateParams, needs: &Needs<'_>) -> Arc<ServerConfig> {
         let (certificate, key) = self.sign(params);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -80,14 +79,14 @@ impl Authority {
     }
 
     /// Serves a certificate for `name` and answers every request.
-    fn serve(&self, name: &str) -> SocketAddr {
+    pub(super) fn serve(&self, name: &str) -> SocketAddr {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         serve_http1(self.server(&params, &Needs::default()))
     }
 }
 
 /// What a server asks of its clients.
-struct Needs<'a> {
+pub(super) struct Needs<'a> {
     versions: &'a [&'static SupportedProtocolVersion],
     protocols: &'a [&'a str],
     /// The root that a client's certificate must come from.
@@ -100,11 +99,11 @@ impl Default for Needs<'_> {
     }
 }
 
-fn named() -> CertificateParams {
+pub(super) fn named() -> CertificateParams {
     CertificateParams::new(vec![NAME.to_owned()]).unwrap()
 }
 
-fn tls(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+pub(super) fn tls(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
     StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), stream)
 }
 
@@ -128,7 +127,7 @@ fn serve_http2(config: Arc<ServerConfig>) -> SocketAddr {
     })
 }
 
-fn target(address: SocketAddr, host: &str, root: &[u8]) -> ClearedTarget {
+pub(super) fn target(address: SocketAddr, host: &str, root: &[u8]) -> ClearedTarget {
     let origin = Origin { scheme: Scheme::Https, host: host.into(), port: address.port() };
     ClearedTarget::for_tests(origin, vec![address], vec![root.to_vec()])
 }
@@ -165,49 +164,6 @@ fn a_certificate_for_another_host_is_refused() {
     let measurement = try_run(&target, &scenario(CLOSED, 1, 100 * MS)).unwrap();
 
     assert_eq!(classes(&measurement), [OutcomeClass::Connect]);
-}
-
-#[test]
-fn a_server_with_another_certificate_gets_no_request_and_ends_the_run() {
-    let authority = Authority::new();
-    let (before, after) =
-        (Authority::new(), CertificateParams::new(vec![NAME.to_owned(), "www.preview.test".to_owned()]));
-    let heard = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&heard);
-    let config = authority.server(&after.unwrap(), &Needs::default());
-    let address = serve(move |stream, _| {
-        let mut stream = tls(&config, stream);
-        while read_request(&mut stream) {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let _ = std::io::Write::write_all(&mut stream, OK);
-        }
-    });
-    let target = target(address, NAME, &authority.root);
-    // Cleared when a server of another authority answered, which had fewer names.
-    let (cleared, _) = before.sign(&named());
-    let rules = AnswerRules::for_tests(target.origin(), &[], None).met_with(&cleared);
-
-    let measurement = try_run(&target.with_rules(rules), &scenario(CLOSED, 1, 60_000 * MS)).unwrap();
-
-    assert!(
-        matches!(&measurement.ending, Ending::Revoked(why) if why.contains("certificate")),
-        "{:?}",
-        measurement.ending
-    );
-    assert_eq!(heard.load(Ordering::SeqCst), 0);
-}
-
-#[test]
-fn a_renewed_certificate_of_the_same_server_is_taken() {
-    let authority = Authority::new();
-    let address = authority.serve(NAME);
-    let target = target(address, NAME, &authority.root);
-    let (cleared, _) = authority.sign(&named());
-    let rules = AnswerRules::for_tests(target.origin(), &[], None).met_with(&cleared);
-
-    let measurement = try_run(&target.with_rules(rules), &scenario(CLOSED, 1, 150 * MS)).unwrap();
-
-    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
 }
 
 #[test]
