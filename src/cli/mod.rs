@@ -19,6 +19,7 @@ mod git;
 mod joining;
 mod overrides;
 mod panic;
+mod patience;
 mod progress;
 mod publishing;
 mod remember;

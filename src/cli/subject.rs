@@ -10,7 +10,7 @@ use super::emergency::Running;
 use super::explanation::explanation;
 use super::failure::{Failure, chain};
 use super::session::Session;
-use super::{base, joining, secrets};
+use super::{base, joining, patience, secrets};
 use crate::ci::{self, Reading};
 use crate::config::{self, Forecast, NoService, ServiceChoice, Settings};
 use crate::context::{CommitSha, Context};
@@ -134,8 +134,8 @@ impl Subject {
 
     /// Asks the guard; only its yes can be loaded.
     pub(super) fn clear(&self, session: &Session) -> Result<ClearedTarget, Failure> {
-        let cleared = guard::clear(&self.inquiry(session), &session.world().outside())
-            .map_err(|refusal| refused(&refusal))?;
+        let cleared =
+            patience::clear(session, &self.inquiry(session)).map_err(|refusal| refused(&refusal))?;
         session.console.status("Cleared", &format!("{} ({})", cleared.origin(), cleared.source()));
         session.console.detail(&explanation(cleared.evidence()));
         Ok(cleared)

@@ -23,6 +23,8 @@ pub enum RefusalCode {
     UnknownPullRequest,
     /// The deployment is not in the state `success`.
     DeploymentNotReady,
+    /// The deployment is still under way; it may be in the state `success` soon.
+    DeploymentPending,
     /// The forge calls the deployment's environment production.
     ProductionEnvironment,
     /// The policy is unfit for a remote target.
@@ -128,6 +130,7 @@ impl RefusalCode {
             Self::ClosedPullRequest => "closed-pull-request",
             Self::UnknownPullRequest => "unknown-pull-request",
             Self::DeploymentNotReady => "deployment-not-ready",
+            Self::DeploymentPending => "deployment-pending",
             Self::ProductionEnvironment => "production-environment",
             Self::UnfitPolicy => "unfit-policy",
             Self::NoSource => "no-source",

@@ -6,8 +6,10 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::command::{Ended, json};
-use crate::forge::HEAD_SHA;
+use crate::forge::{DEPLOYMENT, HEAD_SHA};
 use crate::local_listener::internet_address;
 use crate::parts;
 use crate::preview_namespace::{PREVIEW_URL, Stage};
@@ -111,6 +113,39 @@ fn promising() -> String {
         "proxy_pass http://{SERVICE}; }} location = /.well-known/loadgate {{ \
          add_header Loadgate-Preview 'preview; commit={HEAD_SHA}' always; return 404;"
     )
+}
+
+#[test]
+fn a_deployment_that_is_under_way_is_waited_for_and_one_that_fails_is_refused() {
+    let Some(stage) = Stage::set("return 200 'ok';") else { return };
+    let scenario = "[[scenario]]\nname = \"home\"\n\
+        profile = { connections = 2, duration = \"1s\", warm-up = \"200ms\", timeout = \"2s\" }\n";
+    stage.configure("roots = [\"root.pem\"]", scenario);
+    let run_while = |later: &'static str| {
+        let become_state = |state: &str| {
+            stage.forge.learn(|knowledge| {
+                let own = |deployment: &&mut (Value, Value)| deployment.0["id"] == DEPLOYMENT;
+                knowledge.deployments.iter_mut().find(own).unwrap().1["state"] = state.into();
+            });
+        };
+        become_state("in_progress");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_secs(3));
+                assert_eq!(stage.requests_to_preview(), 0, "load came before the deployment was ready");
+                become_state(later);
+            });
+            stage.run(stage.job("pull_request").variable("LOADGATE_PREVIEW_URL", PREVIEW_URL))
+        })
+    };
+
+    let refused = run_while("failure").expect(77);
+    assert!(refused.stderr.contains("is in state \"failure\""), "{}", refused.stderr);
+    assert_eq!(stage.requests_to_preview(), 0);
+
+    let passed = run_while("success").expect(0);
+    assert!(passed.stderr.contains("Waiting") && passed.stderr.contains("in_progress"), "{}", passed.stderr);
+    assert!(stage.requests_to_preview_for("/") > 0);
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::guard::{
     names,
 };
 
+/// States of a deployment that has not ended yet, at GitHub and at GitLab.
+const UNDER_WAY: [&str; 5] = ["created", "in_progress", "pending", "queued", "running"];
+
 pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
     if case.is_loopback() {
         return Statement::silence("a service on this machine is nobody's deployment");
@@ -186,9 +189,13 @@ impl Hearing<'_> {
 
     fn not_successful(&self, deployment: &DeployedFacts) -> Statement {
         Statement::veto(
-            RefusalCode::DeploymentNotReady,
+            if is_under_way(deployment) {
+                RefusalCode::DeploymentPending
+            } else {
+                RefusalCode::DeploymentNotReady
+            },
             format!(
-                "deployment {} at {} is in state {:?}",
+                "deployment {} for {} is in state {:?}",
                 deployment.id,
                 self.host,
                 names::cut(&deployment.state)
@@ -218,12 +225,24 @@ impl Hearing<'_> {
         ))
     }
 
+    /// Returns a deployment of the head that is under way: the forge often learns only at its end where it is.
+    fn without_a_place(&self) -> Option<&DeployedFacts> {
+        let head = self.pull_request.head_sha.as_str();
+        let mut of_head = self.facts.deployments.iter().filter(|deployment| deployment.sha == head);
+        of_head.find(|deployment| {
+            deployment.urls.is_empty() && is_under_way(deployment) && means_production(deployment).is_none()
+        })
+    }
+
     fn nothing_here(&self) -> Statement {
         let forge = self.pull_request.forge;
         let commit = self.pull_request.head_sha.short();
-        match self.case.shared_shape() {
-            None => Statement::silence(format!("{forge} has no deployment of {commit} at {}", self.host)),
-            Some(pattern) => Statement::veto(
+        match (self.case.shared_shape(), self.without_a_place()) {
+            (None, _) => {
+                Statement::silence(format!("{forge} has no deployment of {commit} at {}", self.host))
+            }
+            (_, Some(deployment)) => self.not_successful(deployment),
+            (Some(pattern), _) => Statement::veto(
                 RefusalCode::ShapeOnly,
                 format!(
                     "{forge} has no deployment of {commit} at {}, and production deployments can have the shape of \
@@ -234,6 +253,11 @@ impl Hearing<'_> {
             ),
         }
     }
+}
+
+/// Returns whether a deployment may still succeed.
+fn is_under_way(deployment: &DeployedFacts) -> bool {
+    UNDER_WAY.contains(&deployment.state.as_str())
 }
 
 fn means_production(deployment: &DeployedFacts) -> Option<Statement> {
@@ -340,9 +364,17 @@ mod tests {
 
     #[test]
     fn only_a_successful_deployment_counts() {
-        for state in ["inactive", "pending", "in_progress", "queued", "failure", "error", "Success", ""] {
-            let code = with_deployment(|deployment| deployment.state = state.into());
-            assert_eq!(code, Some(RefusalCode::DeploymentNotReady), "{state}");
+        for (states, expected) in [
+            (
+                &["inactive", "failure", "error", "canceled", "Success", ""][..],
+                RefusalCode::DeploymentNotReady,
+            ),
+            (&["pending", "in_progress", "queued", "created", "running"], RefusalCode::DeploymentPending),
+        ] {
+            for &state in states {
+                let code = with_deployment(|deployment| deployment.state = state.into());
+                assert_eq!(code, Some(expected), "{state}");
+            }
         }
         let replaced = with(|facts| {
             let newer = DeployedFacts { id: 10, state: "inactive".into(), ..facts.deployments[0].clone() };
@@ -426,6 +458,20 @@ mod tests {
         shaped.policy.preview = vec![PreviewPattern::parse("shop-{hash}-acme.p.test").unwrap()];
         let facts = ControlPlaneFacts { deployments: vec![], ..fixture::forge_facts() };
         assert_eq!(veto_of(said(&shaped, &Deployed(Ok(facts)))), Some(RefusalCode::ShapeOnly));
+
+        let under_way = |state: &str, production| {
+            let mut facts = fixture::forge_facts();
+            facts.deployments[0] = DeployedFacts {
+                state: state.into(),
+                urls: vec![],
+                production_environment: Some(production),
+                ..facts.deployments[0].clone()
+            };
+            veto_of(said(&shaped, &Deployed(Ok(facts))))
+        };
+        assert_eq!(under_way("in_progress", false), Some(RefusalCode::DeploymentPending));
+        assert_eq!(under_way("in_progress", true), Some(RefusalCode::ShapeOnly));
+        assert_eq!(under_way("failure", false), Some(RefusalCode::ShapeOnly));
     }
 
     #[test]
