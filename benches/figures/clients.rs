@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::process::{Processor, Spent, is_installed, pinned, spend};
-use crate::site::Site;
+use crate::site::{ROOT, Site};
 use crate::{Failure, Outcome};
 
 /// The program that users run, built with the profile of the bench.
@@ -53,7 +53,7 @@ fn merge_into_base(root: &Path) -> Outcome<()> {
         ["-c", "user.name=a bench", "-c", "user.email=bench@example.test", "-c", "commit.gpgsign=false"];
     for arguments in [
         &["init", "--quiet", "--initial-branch=main"][..],
-        &["add", "--force", "--", "loadgate.toml", "root.pem"],
+        &["add", "--force", "--", "loadgate.toml", ROOT],
         &["commit", "--quiet", "--allow-empty", "--message=the policy"],
         &["update-ref", "refs/remotes/origin/main", "HEAD"],
     ] {

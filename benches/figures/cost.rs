@@ -2,6 +2,7 @@
 
 use crate::clients::{Peer, Shape, run_ours};
 use crate::floor;
+use crate::floor_h2;
 use crate::site::{self, Nginx, Site, leave_out};
 use crate::table::{Line, in_turns, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
@@ -34,7 +35,11 @@ pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
 pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::with_tls()? else { return site::missing("nginx or network namespaces") };
     let shape = Shape { connections: 10, streams: Some(10), seconds: SECONDS };
-    let rivals = [(Rival::Peer(Peer::H2load), "≤ 1.0"), (Rival::Peer(Peer::Oha), "≤ 0.75")];
+    let rivals = [
+        (Rival::Peer(Peer::H2load), "≤ 1.0"),
+        (Rival::Peer(Peer::Oha), "≤ 0.75"),
+        (Rival::BareH2, "(floor)"),
+    ];
     compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &rivals, options)
 }
 
@@ -71,6 +76,8 @@ enum Rival {
     Peer(Peer),
     /// The bare system calls, on a port of loopback.
     Floor(u16),
+    /// The library alone, on the site's preview.
+    BareH2,
 }
 
 impl Rival {
@@ -78,13 +85,14 @@ impl Rival {
         match self {
             Self::Peer(peer) => peer.program(),
             Self::Floor(_) => "two bare calls",
+            Self::BareH2 => "bare h2 crate",
         }
     }
 
     fn is_here(self) -> bool {
         match self {
             Self::Peer(peer) => peer.if_installed().is_some(),
-            Self::Floor(_) => true,
+            Self::Floor(_) | Self::BareH2 => true,
         }
     }
 
@@ -92,6 +100,9 @@ impl Rival {
         match self {
             Self::Peer(peer) => peer.cost_us(site, shape),
             Self::Floor(port) => floor::cost_us(port, shape.connections, shape.seconds),
+            Self::BareH2 => {
+                floor_h2::cost_us(site, shape.connections, shape.streams.unwrap_or(1), shape.seconds)
+            }
         }
     }
 }

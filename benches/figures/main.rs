@@ -10,6 +10,7 @@ mod clients;
 mod cost;
 mod fidelity;
 mod floor;
+mod floor_h2;
 #[path = "../../tests/end_to_end/forge.rs"]
 #[expect(clippy::unwrap_used, dead_code, reason = "it belongs to the tests, which use more of it")]
 mod forge;
@@ -109,6 +110,11 @@ fn main() -> Outcome<()> {
         && first == floor::FLOOR
     {
         return floor::run(rest);
+    }
+    if let [first, rest @ ..] = arguments.as_slice()
+        && first == floor_h2::FLOOR_H2
+    {
+        return floor_h2::run(rest);
     }
     if arguments.first().is_some_and(|first| first == site::NEIGHBOUR) {
         site::keep_busy();

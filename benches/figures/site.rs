@@ -20,8 +20,14 @@ use crate::table::Line;
 use crate::truth_server::{Plan, serve};
 use crate::{Failure, Outcome, parts};
 
-const PREVIEW: &str = "pr-1.preview.example.test";
-const PREVIEW_ADDRESS: &str = "10.77.0.10";
+/// The host of the preview.
+pub(crate) const PREVIEW: &str = "pr-1.preview.example.test";
+
+/// Where the preview listens, in its namespace.
+pub(crate) const PREVIEW_ADDRESS: &str = "10.77.0.10";
+
+/// The file in the project that holds the root certificate of the preview.
+pub(crate) const ROOT: &str = "root.pem";
 
 /// The argument that makes this program a truth server.
 pub(crate) const TRUTH_SERVER: &str = "--truth-server";
@@ -79,7 +85,7 @@ impl Site {
             inside: Some(namespace.name().to_owned()),
             policy: format!(
                 "[target]\npreview = ['pr-{{pr}}.preview.example.test']\nproduction = ['www.example.test']\n\
-                 networks = ['10.77.0.0/16']\nroots = ['root.pem']\nforge = '{}'\n\
+                 networks = ['10.77.0.0/16']\nroots = ['{ROOT}']\nforge = '{}'\n\
                  [limits]\nrate = 1000000\nconnections = 10000\nrequests = 1000000000\nbytes = '900GiB'\n",
                 forge.url()
             ),
@@ -182,7 +188,7 @@ fn write_certificates(directory: &Path) -> Outcome<()> {
     let root = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new([PREVIEW.to_owned()])?.signed_by(&key, &root)?;
-    fs::write(directory.join("root.pem"), root.pem())?;
+    fs::write(directory.join(ROOT), root.pem())?;
     fs::write(directory.join("server.pem"), certificate.pem())?;
     fs::write(directory.join("server.key"), key.serialize_pem())?;
     Ok(())

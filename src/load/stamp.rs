@@ -78,6 +78,10 @@ impl AsyncWrite for StampedStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // TLS writes what it has as slices, which is nearly always one record.
+        if let [bytes] = slices {
+            return poll_send(&self.tcp, cx, bytes);
+        }
         Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
     }
 
@@ -310,6 +314,22 @@ mod tests {
 
         writer.join().unwrap();
         assert!(received == expected, "{} bytes of {}", received.len(), expected.len());
+    }
+
+    #[tokio::test]
+    async fn slices_arrive_in_their_order_be_it_one_or_several() {
+        let (client, mut server) = pair().await;
+        let mut client = stamped(client);
+
+        for slices in [&[IoSlice::new(b"one ")][..], &[IoSlice::new(b"and "), IoSlice::new(b"two")]] {
+            let whole: usize = slices.iter().map(|slice| slice.len()).sum();
+            assert_eq!(client.write_vectored(slices).await.unwrap(), whole);
+        }
+        client.shutdown().await.unwrap();
+
+        let mut received = String::new();
+        io::Read::read_to_string(&mut server, &mut received).unwrap();
+        assert_eq!(received, "one and two");
     }
 
     #[tokio::test]

@@ -228,21 +228,23 @@ impl Stream {
                         self.status,
                         fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
                     );
+                    let is_over = body.is_end_stream();
                     self.part = Part::Body(body);
-                }
-                Part::Body(body) => {
-                    if body.is_end_stream() {
+                    if is_over {
                         return Poll::Ready(Ok(self.status));
                     }
+                }
+                Part::Body(body) => {
                     // Behind the last piece there is nothing but trailers, which have come by then.
                     let Some(piece) = ready!(body.poll_data(cx)) else {
                         return Poll::Ready(Ok(self.status));
                     };
                     let piece = piece?;
                     witness.body(&piece).map_err(|_| Lost::Failed(Failure::Protocol))?;
-                    if !body.is_end_stream() {
-                        body.flow_control().release_capacity(piece.len())?;
+                    if body.is_end_stream() {
+                        return Poll::Ready(Ok(self.status));
                     }
+                    body.flow_control().release_capacity(piece.len())?;
                 }
             }
         }
