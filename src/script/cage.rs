@@ -15,6 +15,7 @@ use mlua::{Function, Lua, Table, VmState};
 use super::error::ScriptError;
 use super::host::Host;
 use super::natives;
+use super::raw::Leash;
 use crate::request::{MAX_SCRIPT_BYTES, ScriptPlan};
 
 /// The name of the host's own Lua in places and tracebacks.
@@ -95,6 +96,7 @@ pub(super) fn load(lua: &Lua, name: &str, code: &[u8]) -> mlua::Result<Function>
 /// A state that is ready for the script's text.
 #[derive(Debug)]
 pub(super) struct Cage {
+    _leash: Leash,
     pub(super) lua: Lua,
     /// Where the script's globals live.
     pub(super) env: Table,
@@ -123,7 +125,8 @@ impl Cage {
                 Ok(VmState::Continue)
             }
         });
+        let leash = host.watch.alarm.leash(&lua)?;
         lua.set_memory_limit(memory_bytes)?;
-        Ok(Self { lua, env, entrances })
+        Ok(Self { _leash: leash, lua, env, entrances })
     }
 }

@@ -15,6 +15,8 @@ mod limits;
 mod natives;
 mod params;
 mod plain;
+#[expect(unsafe_code, reason = "the interrupt can be armed from another thread by its pointer alone")]
+mod raw;
 mod source;
 mod state;
 mod veil;
