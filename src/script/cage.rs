@@ -15,7 +15,7 @@ use mlua::{Function, Lua, Table, VmState};
 use super::error::ScriptError;
 use super::host::Host;
 use super::natives;
-use super::raw::Leash;
+use super::raw::{self, Entrance, Leash};
 use crate::request::{MAX_SCRIPT_BYTES, ScriptPlan};
 
 /// The name of the host's own Lua in places and tracebacks.
@@ -102,6 +102,9 @@ pub(super) struct Cage {
     pub(super) env: Table,
     /// The functions through which the host enters.
     pub(super) entrances: Table,
+    /// Those that every request passes.
+    pub(super) request: Function,
+    pub(super) response: Entrance,
 }
 
 impl Cage {
@@ -116,7 +119,10 @@ impl Cage {
         let base: Table = load(&lua, OWN_CHUNK, &compiled.base)?.call((lua.globals(), &natives))?;
         lua.sandbox(true)?;
         let env = lua.globals();
-        let entrances: Table = load(&lua, OWN_CHUNK, &compiled.wrk)?.call((&env, base, natives))?;
+        let entrances: Table = load(&lua, OWN_CHUNK, &compiled.wrk)?.call((&env, &base, natives))?;
+        let request = raw::request_entrance(&lua, host, &env)?;
+        let of_headers = [base.raw_get("Headers")?, base.raw_get("current")?, base.raw_get("wanted")?];
+        let response = raw::response_entrance(&lua, host, &env, of_headers)?;
         let watch = Arc::clone(&host.watch);
         lua.set_interrupt(move |_| {
             if watch.must_stop() {
@@ -127,6 +133,6 @@ impl Cage {
         });
         let leash = host.watch.alarm.leash(&lua)?;
         lua.set_memory_limit(memory_bytes)?;
-        Ok(Self { _leash: leash, lua, env, entrances })
+        Ok(Self { _leash: leash, lua, env, entrances, request, response })
     }
 }

@@ -6,6 +6,7 @@
 
 mod cage;
 mod done;
+mod draft;
 mod error;
 mod feed;
 mod host;
@@ -13,9 +14,10 @@ mod json;
 mod legacy;
 mod limits;
 mod natives;
+mod number;
 mod params;
 mod plain;
-#[expect(unsafe_code, reason = "the interrupt can be armed from another thread by its pointer alone")]
+#[expect(unsafe_code, reason = "what every request passes costs half without a handle for each value")]
 mod raw;
 mod source;
 mod state;
