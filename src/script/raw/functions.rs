@@ -15,7 +15,7 @@
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::slice;
+use std::{ptr, slice};
 
 use mlua::ffi::{self, lua_State, lua_upvalueindex};
 use mlua::{Function, IntoLua, LightUserData, Lua, MultiValue, Table, Value};
@@ -110,16 +110,19 @@ unsafe extern "C-unwind" fn format(state: *mut lua_State) -> c_int {
             raise(state, host);
         }
         for argument in 1..=4 {
-            // As `method or wrk.method` has it, but for a body.
-            let is_body = argument == 4 && ffi::lua_type(state, argument) != ffi::LUA_TNIL;
-            if !is_body && ffi::lua_toboolean(state, argument) == 0 {
+            // As `method or wrk.method` has it; only a body can be false.
+            let is_missing = match ffi::lua_type(state, argument) {
+                ffi::LUA_TNIL => true,
+                ffi::LUA_TBOOLEAN => argument != 4 && ffi::lua_toboolean(state, argument) == 0,
+                _ => false,
+            };
+            if is_missing {
                 ffi::lua_pushvalue(state, lua_upvalueindex(3 + argument));
                 ffi::lua_rawget(state, lua_upvalueindex(2));
                 ffi::lua_replace(state, argument);
             }
         }
-        let is_last = ffi::lua_type(state, lua_upvalueindex(3)) == ffi::LUA_TNIL;
-        let written = sheltered(host, |host| host.draft(|draft, rules| write(state, draft, rules, is_last)));
+        let written = sheltered(host, |host| host.draft(|draft, rules| write(state, draft, rules)));
         match written {
             Some(Written::Whole(text)) => push(state, text),
             Some(Written::Head(text)) => {
@@ -127,7 +130,7 @@ unsafe extern "C-unwind" fn format(state: *mut lua_State) -> c_int {
                 ffi::lua_pushvalue(state, 4);
                 ffi::lua_concat(state, 2);
             }
-            Some(Written::Nothing) if !is_last => {
+            Some(Written::Nothing) if !is_last(state) => {
                 ffi::lua_pushvalue(state, lua_upvalueindex(3));
                 ffi::lua_insert(state, 1);
                 ffi::lua_call(state, 4, 1);
@@ -154,12 +157,21 @@ enum Written {
     Nothing,
 }
 
-/// Writes the draft; where `is_last`, whatever is no request is a fault.
+/// Returns whether there is nothing to call otherwise.
+///
+/// # Safety
+/// As for `format`, in which it runs.
+unsafe fn is_last(state: *mut lua_State) -> bool {
+    // SAFETY: to ask for a type raises nothing.
+    unsafe { ffi::lua_type(state, lua_upvalueindex(3)) == ffi::LUA_TNIL }
+}
+
+/// Writes the draft.
 ///
 /// # Safety
 /// The four arguments of `format` are the whole stack. Raises nothing: it asks for types, reads texts and numbers that
 /// are such, and walks a table that has no metatable.
-unsafe fn write(state: *mut lua_State, draft: &mut Draft, rules: Rules<'_>, is_last: bool) -> Written {
+unsafe fn write(state: *mut lua_State, draft: &mut Draft, rules: Rules<'_>) -> Written {
     // SAFETY: as above; `rawiter` pushes a name and its value, and `settop` takes both away.
     unsafe {
         let (Some(method), Some(path)) = (text_at(state, 1), text_at(state, 2)) else {
@@ -167,7 +179,7 @@ unsafe fn write(state: *mut lua_State, draft: &mut Draft, rules: Rules<'_>, is_l
         };
         let is_plain = ffi::lua_type(state, 3) == ffi::LUA_TTABLE
             && ffi::lua_getmetatablepointer(state, 3).is_null()
-            && (is_last || path.first() == Some(&b'/'));
+            && (path.first() == Some(&b'/') || is_last(state));
         if !is_plain || !draft.begin(method, path, rules) {
             return Written::Nothing;
         }
@@ -202,8 +214,8 @@ unsafe extern "C-unwind" fn request(state: *mut lua_State) -> c_int {
         ffi::lua_pushvalue(state, lua_upvalueindex(3));
         ffi::lua_gettable(state, lua_upvalueindex(2));
         ffi::lua_call(state, 0, 1);
-        let kind = CStr::from_ptr(ffi::lua_typename(state, ffi::lua_type(state, -1)));
-        let text = text_at(state, -1).ok_or(kind);
+        let kind = || CStr::from_ptr(ffi::lua_typename(state, ffi::lua_type(state, -1)));
+        let text = text_at(state, -1).ok_or_else(kind);
         if sheltered(host, |host| host.take(text)) != Some(true) {
             raise(state, host);
         }
@@ -252,9 +264,11 @@ unsafe fn push_headers(state: *mut lua_State, host: &Host) {
         let wanted = host.wanted.try_borrow().map_or(0, |wanted| wanted.len()) as c_int;
         ffi::lua_createtable(state, 0, wanted);
         for place in 0..wanted {
-            if sheltered(host, |host| host.find_wanted(place as usize)) == Some(true) {
+            let found = sheltered(host, |host| {
+                host.find_wanted(place as usize).then(|| -> *const [u8] { host.found.borrow().as_slice() })
+            });
+            if let Some(Some(value)) = found {
                 ffi::lua_rawgeti_(state, lua_upvalueindex(6), place + 1);
-                let value: *const [u8] = host.found.borrow().as_slice();
                 push(state, value);
                 ffi::lua_rawset(state, -3);
             }
@@ -285,10 +299,10 @@ unsafe fn host_of<'h>(state: *mut lua_State) -> &'h Host {
 /// The text stays on the stack while it is used.
 unsafe fn text_at<'t>(state: *mut lua_State, index: c_int) -> Option<&'t [u8]> {
     let mut bytes = 0;
-    // SAFETY: `tolstring` changes nothing that is a text already, and gives its own bytes.
+    // SAFETY: `tolstringatom` makes no text of anything else, and gives the text's own bytes.
     unsafe {
-        let is_text = ffi::lua_type(state, index) == ffi::LUA_TSTRING;
-        is_text.then(|| slice::from_raw_parts(ffi::lua_tolstring(state, index, &mut bytes).cast(), bytes))
+        let start = ffi::lua_tolstringatom(state, index, &mut bytes, ptr::null_mut());
+        (!start.is_null()).then(|| slice::from_raw_parts(start.cast(), bytes))
     }
 }
 
@@ -297,12 +311,13 @@ unsafe fn text_at<'t>(state: *mut lua_State, index: c_int) -> Option<&'t [u8]> {
 /// # Safety
 /// As for [`text_at`].
 unsafe fn text_of(state: *mut lua_State, index: c_int, digits: &mut Digits) -> Option<&[u8]> {
-    // SAFETY: `tonumber` changes nothing that is a number already.
+    // SAFETY: to ask for a text, a type and a number raises nothing.
     unsafe {
-        if ffi::lua_type(state, index) == ffi::LUA_TNUMBER {
+        let text = text_at(state, index);
+        if text.is_none() && ffi::lua_type(state, index) == ffi::LUA_TNUMBER {
             return digits.of_whole(ffi::lua_tonumber(state, index));
         }
-        text_at(state, index)
+        text
     }
 }
 
