@@ -16,6 +16,13 @@ const FLOORS: [&[&str]; 5] = [
 /// Lines of a file before its tests; more than this no longer fits in a head.
 const MAX_LINES_BEFORE_TESTS: usize = 400;
 
+/// The one room that may hold unsafe code, and the file that lets it.
+const RAW_ROOM: &str = "src/script/raw/";
+const ITS_DOOR: &str = "src/script/mod.rs";
+
+/// Lines of code, comments apart, that one person can keep in mind all at once.
+const MAX_LINES_OF_RAW_ROOM: usize = 300;
+
 struct SourceFile {
     path: PathBuf,
     room: String,
@@ -23,7 +30,11 @@ struct SourceFile {
 }
 
 fn source_files() -> Vec<SourceFile> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_below("src")
+}
+
+fn files_below(folder: &str) -> Vec<SourceFile> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
@@ -43,7 +54,7 @@ fn source_files() -> Vec<SourceFile> {
             files.push(SourceFile { path, room, code });
         }
     }
-    assert!(files.len() > 20, "the walk found only {} files", files.len());
+    assert!(files.len() > 5, "the walk found only {} files below {folder}", files.len());
     files
 }
 
@@ -186,6 +197,37 @@ fn nothing_is_called_after_nothing() {
             file.path.display()
         );
     }
+}
+
+/// Returns how often a word stands in code, comments apart; `unsafe_code` is another word than `unsafe`.
+fn count_of(word: &str, code: &str) -> usize {
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|w| *w == word)
+        .count()
+}
+
+#[test]
+fn unsafe_code_stays_in_one_small_room() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut raw_lines = 0;
+    for file in ["src", "tests", "benches"].into_iter().flat_map(files_below) {
+        let path = file.path.strip_prefix(manifest).expect("the walk stays inside the package");
+        let (path, this) = (path.to_string_lossy().replace('\\', "/"), path.ends_with("architecture.rs"));
+        if path.starts_with(RAW_ROOM) {
+            let lines = without_tests_and_comments(&file.code);
+            raw_lines += lines.lines().filter(|line| !line.trim().is_empty()).count();
+            continue;
+        }
+        assert!(this || count_of("unsafe", &file.code) == 0, "{path} holds unsafe code");
+        let exceptions = count_of("unsafe_code", &file.code);
+        assert!(this || exceptions == usize::from(path == ITS_DOOR), "{path} lets unsafe code in");
+    }
+    assert!((1..=MAX_LINES_OF_RAW_ROOM).contains(&raw_lines), "{RAW_ROOM} has {raw_lines} lines of code");
+    let settings = fs::read_to_string(manifest.join("Cargo.toml")).expect("the manifest can be read");
+    assert!(settings.contains("\nunsafe_code = \"deny\"\n"), "the lint must be denied everywhere else");
+    assert_eq!(count_of("unsafe", "// unsafe\nlet unsafe_code = unsafe { 1 };"), 1);
 }
 
 #[test]

@@ -128,7 +128,7 @@ mod linux {
         /// Makes a timer for the current runtime.
         #[expect(
             deprecated,
-            reason = "sound here: an `OwnedFd` keeps its descriptor, and this crate forbids the unsafe successor"
+            reason = "sound here: an `OwnedFd` keeps its descriptor, and what the successor asks for belongs to one other room"
         )]
         pub(crate) fn new(lead: Lead) -> io::Result<Self> {
             let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;

@@ -103,10 +103,15 @@ impl Witness {
         self.interest >= Interest::Head || self.prefix_bytes > 0
     }
 
-    /// Returns whether the last head left nothing here, as it would each time.
-    pub(crate) fn has_kept_nothing(&self) -> bool {
-        let is_untouched = self.headers.iter().next().is_none() && !self.lacks_marker;
-        is_untouched && self.objection.is_none() && !self.wants_heads()
+    /// Returns whether the last head left no more here than headers that were wanted, as it would each time.
+    pub(crate) fn would_hear_the_same(&self) -> bool {
+        let has_told_nothing = self.wants_heads() || self.headers.iter().next().is_none();
+        has_told_nothing && !self.lacks_marker && self.objection.is_none()
+    }
+
+    /// Takes the headers of a head that is the same as one before.
+    pub(crate) fn repeat(&mut self, headers: &Headers) {
+        self.headers.copy_from(headers);
     }
 
     /// Takes a piece of the body.
@@ -176,7 +181,7 @@ mod tests {
         let mut kept_nothing = |status, fields: [(&[u8], &[u8]); 1]| {
             witness.begin(Interest::Nothing);
             witness.head(status, fields.into_iter());
-            let kept_nothing = witness.has_kept_nothing();
+            let kept_nothing = witness.would_hear_the_same();
             (kept_nothing, witness.lacks_marker(), witness.take_objection().is_some())
         };
 

@@ -37,27 +37,31 @@ const IS_TOKEN: [bool; 256] = {
     table
 };
 
-/// The first letters of the names that are looked for, in lower case: most headers have another one.
-const LISTED_LETTERS: [bool; 256] = {
-    let mut letters = [false; 256];
+/// The lengths, one bit each, of the names that are looked for, by their first letter in lower case: most headers have
+/// another one.
+const LISTED_LENGTHS: [u64; 256] = {
+    let mut lengths = [0; 256];
     // Of cookies some are refused.
-    letters[b'c' as usize] = true;
+    lengths[b'c' as usize] = 1 << "cookie".len();
     let mut at = 0;
     while at < HOST_OWNED_HEADERS.len() {
-        letters[HOST_OWNED_HEADERS[at].as_bytes()[0] as usize] = true;
+        let name = HOST_OWNED_HEADERS[at].as_bytes();
+        lengths[name[0] as usize] |= 1 << name.len();
         at += 1;
     }
     at = 0;
     while at < ROUTING_HEADERS.len() {
-        letters[ROUTING_HEADERS[at].as_bytes()[0] as usize] = true;
+        let name = ROUTING_HEADERS[at].as_bytes();
+        lengths[name[0] as usize] |= 1 << name.len();
         at += 1;
     }
-    letters
+    lengths
 };
 
 /// Returns whether a name may be one that the host owns, that routes a request, or a cookie: most are not.
 pub(super) fn may_be_listed(name: &[u8]) -> bool {
-    name.first().is_some_and(|letter| LISTED_LETTERS[usize::from(letter.to_ascii_lowercase())])
+    let Some(first) = name.first() else { return false };
+    name.len() < 64 && LISTED_LENGTHS[usize::from(first.to_ascii_lowercase())] & (1 << name.len()) != 0
 }
 
 /// Gateways that hand headers on as variables read an underscore as a hyphen.

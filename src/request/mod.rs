@@ -7,6 +7,7 @@
 //! `template`; `mix` gives them out by weight, and a `check` says what their answers must be like.
 
 mod check;
+mod composed;
 mod encoding;
 mod feed;
 mod fixed;
@@ -27,13 +28,14 @@ mod token;
 mod wire;
 
 pub use check::{Check, CheckError, JsonPointer, StatusPattern};
+pub use composed::{Composing, is_own_host};
 pub use feed::{Feed, FeedError, FeedOrder, MAX_FEED_ROWS};
 pub use fixed::Fixed;
 pub use header_name::is_header_name;
 pub use mix::Mix;
 pub use piece::{escaped, is_secret_name};
 pub use placeholder::{DeclaredSecret, Placeholders, Sealed, SecretFault};
-pub use raw::{MAX_RAW_BODY_BYTES, RawRules, Shape};
+pub use raw::{BODY_TOO_LONG, MAX_RAW_BODY_BYTES, RawRules, Shape};
 pub use raw_error::RawError;
 pub use request_text::{BodyText, RequestText};
 pub use requests::{Asked, DEFAULT_SEED, Entry, MAX_REQUESTS, MAX_WEIGHT, Requests};

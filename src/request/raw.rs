@@ -3,6 +3,8 @@
 //! Nothing of the text reaches the wire unread: on any doubt about where a request ends, where it goes or how it is
 //! framed, it is refused whole. Here, too, placeholders of secrets become their values: while the request is written.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memmem};
 
 use super::header_name::{is_any_of, is_header_name, may_be_listed};
@@ -14,7 +16,7 @@ use super::{
 };
 
 /// More header lines than any service needs.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// The largest body that a script may send; it is built anew for each request.
 pub const MAX_RAW_BODY_BYTES: usize = 1024 * 1024;
@@ -155,11 +157,11 @@ impl Wire {
 }
 
 /// What the headers say about where a request ends.
-#[derive(Default)]
-struct Framing {
-    lines: usize,
-    length: Option<usize>,
-    has_host: bool,
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    pub(super) lines: usize,
+    pub(super) length: Option<usize>,
+    pub(super) has_host: bool,
 }
 
 impl Framing {
@@ -184,7 +186,16 @@ fn after_own_host<'r>(rest: &'r [u8], authority: &[u8]) -> Option<&'r [u8]> {
 fn read_request_line(line: &[u8]) -> Result<(Method, &[u8]), RawError> {
     let refuse = |why| Err(RawError::RequestLine(why));
     let Some(space) = memchr(b' ', line) else { return refuse("it has no path") };
-    let method = match &line[..space] {
+    let method = read_method(&line[..space])?;
+    let Some(path) = line[space + 1..].strip_suffix(b" HTTP/1.1") else {
+        return refuse("it does not end in HTTP/1.1");
+    };
+    check_path(path)?;
+    Ok((method, path))
+}
+
+pub(super) fn read_method(method: &[u8]) -> Result<Method, RawError> {
+    Ok(match method {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
         b"POST" => Method::Post,
@@ -192,11 +203,12 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &[u8]), RawError> {
         b"PATCH" => Method::Patch,
         b"DELETE" => Method::Delete,
         b"OPTIONS" => Method::Options,
-        _ => return refuse("its method is not on the list"),
-    };
-    let Some(path) = line[space + 1..].strip_suffix(b" HTTP/1.1") else {
-        return refuse("it does not end in HTTP/1.1");
-    };
+        _ => return Err(RawError::RequestLine("its method is not on the list")),
+    })
+}
+
+pub(super) fn check_path(path: &[u8]) -> Result<(), RawError> {
+    let refuse = |why| Err(RawError::RequestLine(why));
     if path.first() != Some(&b'/') {
         return refuse("its path must start with '/'");
     }
@@ -209,7 +221,7 @@ fn read_request_line(line: &[u8]) -> Result<(Method, &[u8]), RawError> {
     if !path.iter().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'\\' | b'#')) {
         return refuse("its path holds a space, a '#', a '\\' or a character outside printable ASCII");
     }
-    Ok((method, path))
+    Ok(())
 }
 
 /// Name and value of a header.
@@ -222,16 +234,25 @@ fn read_header<'r>(
     framing: &mut Framing,
     has_placeholders: bool,
 ) -> Result<Option<Field<'r>>, RawError> {
-    let colon = memchr(b':', line).unwrap_or(line.len());
-    let name = &line[..colon];
-    let refuse = |why| Err(RawError::Header(shown(name), why));
-    if colon == line.len() {
-        return refuse("the line has no colon");
+    match memchr(b':', line) {
+        Some(colon) => read_field(&line[..colon], &line[colon + 1..], rules, framing, has_placeholders),
+        None => Err(RawError::Header(shown(line), "the line has no colon")),
     }
+}
+
+/// Reads name and value of one header; `None` is as above.
+pub(super) fn read_field<'r>(
+    name: &'r [u8],
+    value: &'r [u8],
+    rules: &RawRules,
+    framing: &mut Framing,
+    has_placeholders: bool,
+) -> Result<Option<Field<'r>>, RawError> {
+    let refuse = |why| Err(RawError::Header(shown(name), why));
     if !is_header_name(name) {
         return refuse("a name is a token of RFC 9110: letters, digits and !#$%&'*+-.^_`|~");
     }
-    let value = line[colon + 1..].trim_ascii();
+    let value = value.trim_ascii();
     check_value(name, value)?;
     framing.lines += 1;
     if framing.lines > MAX_HEADERS {
@@ -311,28 +332,42 @@ fn read_body<'r>(
         return Ok(&[]);
     }
     if length > MAX_RAW_BODY_BYTES {
-        return Err(RawError::Body("it is longer than 1 MiB"));
+        return Err(BODY_TOO_LONG);
     }
     let body =
         rest.get(..length).ok_or(RawError::Incomplete("its body is shorter than its Content-Length"))?;
     if has_placeholders && rules.placeholders.touch(body) {
         return Err(SecretFault::Place("in the body").into());
     }
+    check_body(body)?;
+    Ok(body)
+}
+
+/// What is wrong with a body of more than [`MAX_RAW_BODY_BYTES`].
+pub const BODY_TOO_LONG: RawError = RawError::Body("it is longer than 1 MiB");
+
+pub(super) fn check_body(body: &[u8]) -> Result<(), RawError> {
+    if body.len() > MAX_RAW_BODY_BYTES {
+        return Err(BODY_TOO_LONG);
+    }
     if holds_request_line(body) {
         return Err(RawError::Body("it holds a second request"));
     }
-    Ok(body)
+    Ok(())
 }
 
 /// Returns whether a line of a body is a request line: an intermediary that counts differently would send it on.
 fn holds_request_line(body: &[u8]) -> bool {
-    memmem::find_iter(body, b" HTTP/").any(|at| {
-        let line_start = memchr::memrchr2(b'\n', b'\r', &body[..at]).map_or(0, |end| end + 1);
-        let method = body[line_start..at].split(|byte| *byte == b' ').next().unwrap_or_default();
-        !method.is_empty()
-            && method.len() < at - line_start
-            && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
-    })
+    /// Made once: to make it costs more than to search a short body.
+    static VERSION: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(b" HTTP/"));
+    !body.is_empty()
+        && VERSION.find_iter(body).any(|at| {
+            let line_start = memchr::memrchr2(b'\n', b'\r', &body[..at]).map_or(0, |end| end + 1);
+            let method = body[line_start..at].split(|byte| *byte == b' ').next().unwrap_or_default();
+            !method.is_empty()
+                && method.len() < at - line_start
+                && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+        })
 }
 
 fn shown(name: &[u8]) -> String {

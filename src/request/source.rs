@@ -183,6 +183,20 @@ impl Headers {
         })
     }
 
+    /// Returns name and value of a header, of several the last; names are compared without case.
+    #[must_use]
+    pub fn last(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (mut start, mut found) = (0, None);
+        for &(name_end, value_end) in &self.ends {
+            // Its length tells most names apart.
+            if name_end - start == name.len() && self.text[start..name_end].eq_ignore_ascii_case(name) {
+                found = Some((&self.text[start..name_end], &self.text[name_end..value_end]));
+            }
+            start = value_end;
+        }
+        found
+    }
+
     /// Returns the first value of a header; names are compared without case.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&[u8]> {
@@ -213,6 +227,8 @@ mod tests {
 
         assert_eq!(headers.first("RETRY-after"), Some(&b"5"[..]));
         assert_eq!(headers.first("x"), Some(&b""[..]));
+        assert_eq!(headers.last(b"RETRY-after"), Some((&b"retry-after"[..], &b"9"[..])));
+        assert_eq!((headers.last(b"X").unwrap().1, headers.last(b"retry")), (&b""[..], None));
         assert_eq!(headers.iter().count(), 3);
         headers.clear();
         assert_eq!(headers.first("x"), None);

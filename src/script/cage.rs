@@ -15,6 +15,7 @@ use mlua::{Function, Lua, Table, VmState};
 use super::error::ScriptError;
 use super::host::Host;
 use super::natives;
+use super::raw::{self, Entrance, Leash};
 use crate::request::{MAX_SCRIPT_BYTES, ScriptPlan};
 
 /// The name of the host's own Lua in places and tracebacks.
@@ -95,11 +96,15 @@ pub(super) fn load(lua: &Lua, name: &str, code: &[u8]) -> mlua::Result<Function>
 /// A state that is ready for the script's text.
 #[derive(Debug)]
 pub(super) struct Cage {
+    _leash: Leash,
     pub(super) lua: Lua,
     /// Where the script's globals live.
     pub(super) env: Table,
     /// The functions through which the host enters.
     pub(super) entrances: Table,
+    /// Those that every request passes.
+    pub(super) request: Function,
+    pub(super) response: Entrance,
 }
 
 impl Cage {
@@ -114,7 +119,10 @@ impl Cage {
         let base: Table = load(&lua, OWN_CHUNK, &compiled.base)?.call((lua.globals(), &natives))?;
         lua.sandbox(true)?;
         let env = lua.globals();
-        let entrances: Table = load(&lua, OWN_CHUNK, &compiled.wrk)?.call((&env, base, natives))?;
+        let entrances: Table = load(&lua, OWN_CHUNK, &compiled.wrk)?.call((&env, &base, natives))?;
+        let request = raw::request_entrance(&lua, host, &env)?;
+        let of_headers = [base.raw_get("Headers")?, base.raw_get("current")?, base.raw_get("wanted")?];
+        let response = raw::response_entrance(&lua, host, &env, of_headers)?;
         let watch = Arc::clone(&host.watch);
         lua.set_interrupt(move |_| {
             if watch.must_stop() {
@@ -123,7 +131,8 @@ impl Cage {
                 Ok(VmState::Continue)
             }
         });
+        let leash = host.watch.alarm.leash(&lua)?;
         lua.set_memory_limit(memory_bytes)?;
-        Ok(Self { lua, env, entrances })
+        Ok(Self { _leash: leash, lua, env, entrances, request, response })
     }
 }

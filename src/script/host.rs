@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::feed::Feeds;
 use super::limits::{MAX_NAMES, MAX_OUTPUT_BYTES, MAX_OUTPUT_LINES, MAX_SINK_BYTES};
 use super::plain::Plains;
+use super::veil::Wanted;
 use super::watchdog::Watch;
 use crate::request::{Headers, RawRules, Request, ScriptPlan, Seat, Tokens};
 use crate::target::Origin;
@@ -53,8 +55,14 @@ pub(super) struct Host {
     dropped: Cell<usize>,
     pub(super) sinks: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(super) headers: RefCell<Headers>,
-    /// Names of headers that the script looks at; their values come along with each answer.
-    pub(super) wanted: RefCell<Vec<Vec<u8>>>,
+    /// Headers that the script looks at; their values come along with each answer.
+    pub(super) wanted: RefCell<Vec<Wanted>>,
+    /// The value of the one that was found last, as the script sees it.
+    pub(super) found: RefCell<Vec<u8>>,
+    /// The request that `wrk.format` made last.
+    pub(super) draft: RefCell<Draft>,
+    /// What is to be raised as an error of the script.
+    pub(super) fault: RefCell<String>,
     /// The secrets that answers brought.
     pub(super) tokens: RefCell<Tokens>,
     pub(super) endpoints: RefCell<Vec<String>>,
@@ -96,6 +104,9 @@ impl Host {
             sinks: RefCell::default(),
             headers: RefCell::default(),
             wanted: RefCell::default(),
+            found: RefCell::default(),
+            draft: RefCell::default(),
+            fault: RefCell::default(),
             tokens: RefCell::new(Tokens::of_worker(seat.map_or(u32::MAX, |seat| seat.worker))),
             endpoints: RefCell::new(vec![UNTAGGED.to_owned()]),
             endpoint: Cell::default(),

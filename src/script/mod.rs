@@ -6,6 +6,7 @@
 
 mod cage;
 mod done;
+mod draft;
 mod error;
 mod feed;
 mod host;
@@ -13,8 +14,11 @@ mod json;
 mod legacy;
 mod limits;
 mod natives;
+mod number;
 mod params;
 mod plain;
+#[expect(unsafe_code, reason = "what every request passes costs half without a handle for each value")]
+mod raw;
 mod source;
 mod state;
 mod veil;

@@ -6,17 +6,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use memchr::memmem;
-use mlua::{FromLuaMulti, IntoLua, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{FromLuaMulti, Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
 use super::cage::Compiled;
 use super::feed::Feed;
 use super::host::Host;
 use super::json;
 use super::plain::Plain;
+use super::raw;
 use super::state::unlimited;
 use super::word::Word;
 use crate::clock;
-use crate::request::{MAX_RAW_BODY_BYTES, Shape, Wire, is_header_name};
+use crate::request::{MAX_RAW_BODY_BYTES, is_header_name};
 
 /// Makes the table.
 pub(super) fn table(lua: &Lua, host: &Rc<Host>, compiled: &Arc<Compiled>) -> mlua::Result<Table> {
@@ -214,7 +215,7 @@ impl Natives<'_> {
             .transpose()
         })?;
         self.add_sure("want", |_, host, name: LuaString| {
-            host.wanted.borrow_mut().push(name.as_bytes().to_vec());
+            host.want(&name.as_bytes());
             Ok(())
         })?;
         self.add_sure("headers", |lua, host, ()| {
@@ -253,16 +254,13 @@ impl Natives<'_> {
             let fault = raw_name_fault(&name.as_bytes());
             Ok(fault.map(|error| format!("{error}, so the request is refused")))
         })?;
-        self.add_sure("check", |_, host, (text, lines, body_bytes): (LuaString, usize, usize)| {
-            let shape = Shape { lines, body_bytes };
-            let outcome = Wire::default().push_raw(
-                &text.as_bytes(),
-                &host.surroundings.rules,
-                &host.tokens.borrow(),
-                Some(shape),
-            );
-            Ok(outcome.err().map(|error| error.to_string()))
-        })
+        self.add("settle", |_, host, ()| if host.settle() { Ok(true) } else { Err(host.fault.take()) })?;
+        let host = Rc::clone(self.host);
+        let function =
+            self.lua.create_function(move |lua, (wrk, otherwise): (Table, Option<Function>)| {
+                raw::format_function(lua, &host, wrk, otherwise)
+            })?;
+        self.table.raw_set("format_of", function)
     }
 
     fn threads(&self) -> mlua::Result<()> {

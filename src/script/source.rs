@@ -8,14 +8,15 @@ use std::time::Duration;
 use memchr::memmem;
 use mlua::Value;
 
+use super::draft::Unsent;
 use super::error::ScriptError;
 use super::legacy::Legacy;
 use super::limits::Stage;
 use super::plain::{Plains, globals};
-use super::state::{Callbacks, State, Text};
+use super::state::{Callbacks, State};
 use super::{Shared, host};
 use crate::request::{
-    Answered, Chosen, Endpoint, Judgement, RequestSource, RequestSources, Seat, Shape, SourceFailure, Wire,
+    Answered, Chosen, Endpoint, Judgement, RequestSource, RequestSources, Seat, SourceFailure, Wire,
 };
 
 /// A longer delay than any run.
@@ -93,9 +94,9 @@ impl ScriptSource {
         self.state.enter::<()>(Stage::Init, "init", arguments)?;
         self.callbacks = self.state.callbacks();
         if !self.callbacks.request {
-            let text = self.state.static_text()?;
+            self.state.static_request()?;
             let mut wire = Wire::default();
-            self.put(&text, Stage::Init, &mut wire)?;
+            self.put(Stage::Init, &mut wire)?;
             self.fixed = Some(Rc::new(wire));
         }
         self.before = self.shared.wants_globals.then(|| globals(&self.state.cage.env));
@@ -120,38 +121,24 @@ impl ScriptSource {
                 }
             }
             None => {
-                let text = self.state.request()?;
-                let wire = Rc::make_mut(wire);
-                wire.clear();
-                self.put(&text, Stage::Request, wire)?;
+                self.state.request()?;
+                self.put(Stage::Request, Rc::make_mut(wire))?;
             }
         }
         let endpoint = Endpoint(host.endpoint.take().unwrap_or(0));
         Ok(Chosen { endpoint, interest: self.callbacks.interest, ..Chosen::default() })
     }
 
-    /// Reads what the script returned; nothing of it is sent on any doubt.
-    fn put(&self, text: &Text, stage: Stage, wire: &mut Wire) -> Result<(), ScriptError> {
-        let surroundings = &self.shared.surroundings;
-        let name = || surroundings.plan.name.clone();
-        let Value::String(raw) = &text.value else {
-            let what = match &text.value {
-                Value::Nil => "nothing".to_owned(),
-                Value::Integer(_) => "a number".to_owned(),
-                other => format!("a {}", other.type_name()),
-            };
-            return Err(ScriptError::Returned(stage, name(), what));
-        };
-        let shape = usize::try_from(text.lines)
-            .ok()
-            .map(|lines| Shape { lines, body_bytes: usize::try_from(text.body_bytes).unwrap_or(0) });
-        match wire.push_raw(&raw.as_bytes(), &surroundings.rules, &self.state.host.tokens.borrow(), shape) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                wire.clear();
-                Err(ScriptError::Request(stage, name(), error))
+    /// Puts what the script returned into a wire; nothing of it is sent on any doubt.
+    fn put(&self, stage: Stage, wire: &mut Wire) -> Result<(), ScriptError> {
+        let sent = self.state.host.draft.borrow_mut().send(wire);
+        sent.map_err(|unsent| {
+            let name = self.shared.surroundings.plan.name.clone();
+            match unsent {
+                Unsent::Returned(what) => ScriptError::Returned(stage, name, what),
+                Unsent::Refused(error) => ScriptError::Request(stage, name, error),
             }
-        }
+        })
     }
 
     fn wait(&self) -> Result<Duration, ScriptError> {

@@ -9,6 +9,7 @@ use super::cage::{Cage, Compiled, load};
 use super::error::{ScriptError, message_of};
 use super::host::{Host, Surroundings};
 use super::limits::{ScriptLimits, Stage};
+use super::raw::Shown;
 use super::watchdog::Watchdog;
 use crate::request::{Answered, Interest, Seat};
 
@@ -22,13 +23,6 @@ pub(super) struct Callbacks {
     pub(super) interest: Interest,
 }
 
-/// A text that is to become requests, with the shape that its maker gave it.
-pub(super) struct Text {
-    pub(super) value: Value,
-    pub(super) lines: i64,
-    pub(super) body_bytes: i64,
-}
-
 /// One loaded script.
 #[derive(Debug)]
 pub(super) struct State {
@@ -36,9 +30,6 @@ pub(super) struct State {
     pub(super) host: Rc<Host>,
     limits: ScriptLimits,
     modules: Vec<String>,
-    request: Function,
-    response: Function,
-    status: Function,
     delay: Function,
 }
 
@@ -55,12 +46,10 @@ impl State {
         let machine = |error: mlua::Error| ScriptError::Machine(plan.name.clone(), error.to_string());
         let host = Host::new(Arc::clone(surroundings), watchdog.watch(), seat);
         let cage = Cage::build(&host, compiled, limits.memory_bytes).map_err(machine)?;
-        let entrance = |name: &str| cage.entrances.raw_get::<Function>(name).map_err(machine);
-        let (request, delay) = (entrance("request")?, entrance("delay")?);
-        let (response, status) = (entrance("response")?, entrance("status")?);
+        let delay = cage.entrances.raw_get("delay").map_err(machine)?;
         let modules = plan.modules.keys().cloned().collect();
         let text = load(&cage.lua, &plan.name, &compiled.script).map_err(machine)?;
-        let state = Self { cage, host, limits, modules, request, response, status, delay };
+        let state = Self { cage, host, limits, modules, delay };
         state.call::<()>(Stage::Text, &text, ())?;
         Ok(state)
     }
@@ -97,19 +86,16 @@ impl State {
         self.call(stage, &function, arguments)
     }
 
-    /// Asks for the text of the next requests.
-    pub(super) fn request(&self) -> Result<Text, ScriptError> {
-        self.call(Stage::Request, &self.request, ()).map(|(value, lines, body_bytes)| Text {
-            value,
-            lines,
-            body_bytes,
-        })
+    /// Asks for the next requests, which are then the host's draft.
+    pub(super) fn request(&self) -> Result<(), ScriptError> {
+        self.call(Stage::Request, &self.cage.request, ())
     }
 
-    /// Asks for the text of the one request that never changes.
-    pub(super) fn static_text(&self) -> Result<Text, ScriptError> {
-        let text = self.enter(Stage::Init, "text", ());
-        text.map(|(value, lines, body_bytes)| Text { value, lines, body_bytes })
+    /// Asks for the one request that never changes; it is then the host's draft.
+    pub(super) fn static_request(&self) -> Result<(), ScriptError> {
+        self.enter::<()>(Stage::Init, "text", ())?;
+        self.host.draft.borrow_mut().choose();
+        Ok(())
     }
 
     /// Asks how long to wait.
@@ -119,21 +105,13 @@ impl State {
 
     /// Shows an answer.
     pub(super) fn response(&self, answer: &Answered<'_>, interest: Interest) -> Result<(), ScriptError> {
-        if interest == Interest::Status {
-            return self.call(Stage::Response, &self.status, answer.status);
+        let has_headers = interest >= Interest::Head;
+        if has_headers {
+            self.host.headers.borrow_mut().copy_from(answer.headers);
         }
-        self.host.headers.borrow_mut().copy_from(answer.headers);
-        let (wanted, headers) = (self.host.wanted.borrow(), self.host.headers.borrow());
-        let made = unlimited(&self.cage.lua, |lua| {
-            let body = (interest == Interest::Body).then(|| lua.create_string(answer.body)).transpose()?;
-            let seen =
-                |name: &Vec<u8>| self.host.seen_header(&headers, name, |value| lua.create_string(value));
-            let value = |place: usize| wanted.get(place).and_then(seen).transpose();
-            Ok((answer.status, body, value(0)?, value(1)?, value(2)?, value(3)?))
-        });
-        drop((wanted, headers));
-        let arguments = made.map_err(|error| self.failure(Stage::Response, &error))?;
-        self.call(Stage::Response, &self.response, arguments)
+        let body = (interest == Interest::Body).then_some(answer.body);
+        let shown = Shown { status: answer.status, has_headers, body };
+        self.watched(Stage::Response, || self.cage.response.show(&shown))
     }
 
     fn call<R: FromLuaMulti>(
@@ -142,10 +120,14 @@ impl State {
         function: &Function,
         arguments: impl IntoLuaMulti,
     ) -> Result<R, ScriptError> {
+        self.watched(stage, || function.call::<R>(arguments))
+    }
+
+    fn watched<R>(&self, stage: Stage, call: impl FnOnce() -> mlua::Result<R>) -> Result<R, ScriptError> {
         let watch = &self.host.watch;
         self.host.begin_call();
         watch.enter(stage);
-        let outcome = function.call::<R>(arguments);
+        let outcome = call();
         watch.leave();
         match outcome {
             Ok(value) if !watch.must_stop() => Ok(value),

@@ -11,16 +11,44 @@ use crate::request::Headers;
 /// What stands in the place of a token that a script printed.
 const MASK: &[u8] = b"***";
 
+/// A header that a script looks at.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    name: Vec<u8>,
+    is_sensitive: bool,
+}
+
 impl Host {
     /// Returns what a script sees of an answer's header.
     pub(super) fn veiled(&self, name: &[u8], value: &[u8]) -> Option<String> {
-        let plan = self.plan();
-        let name = std::str::from_utf8(name).ok()?;
-        let is_sensitive = plan.sensitive_headers.iter().any(|known| known.eq_ignore_ascii_case(name));
-        is_sensitive.then(|| {
-            let value = String::from_utf8_lossy(value);
-            self.tokens.borrow_mut().veil(&plan.placeholders, name, &value, &plan.sensitive_headers)
-        })
+        if !self.is_sensitive(name) {
+            return None;
+        }
+        let (plan, name) = (self.plan(), std::str::from_utf8(name).ok()?);
+        let value = String::from_utf8_lossy(value);
+        Some(self.tokens.borrow_mut().veil(&plan.placeholders, name, &value, &plan.sensitive_headers))
+    }
+
+    fn is_sensitive(&self, name: &[u8]) -> bool {
+        self.plan().sensitive_headers.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Has a header's value come along with each answer.
+    pub(super) fn want(&self, name: &[u8]) {
+        let is_sensitive = self.is_sensitive(name);
+        self.wanted.borrow_mut().push(Wanted { name: name.to_vec(), is_sensitive });
+    }
+
+    /// Leaves the value of a wanted header in `found`, as the script sees it; returns whether the answer has one.
+    pub(super) fn find_wanted(&self, place: usize) -> bool {
+        let (wanted, headers) = (self.wanted.borrow(), self.headers.borrow());
+        let Some(wanted) = wanted.get(place) else { return false };
+        let Some((name, value)) = headers.last(&wanted.name) else { return false };
+        let veiled = if wanted.is_sensitive { self.veiled(name, value) } else { None };
+        let mut found = self.found.borrow_mut();
+        found.clear();
+        found.extend_from_slice(veiled.as_ref().map_or(value, |veiled| veiled.as_bytes()));
+        true
     }
 
     /// Makes something of a header's value as the script sees it; as in wrk, the last of several wins.
@@ -30,7 +58,7 @@ impl Host {
         name: &[u8],
         make: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        let (found, value) = headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).last()?;
+        let (found, value) = headers.last(name)?;
         Some(match self.veiled(found, value) {
             Some(veiled) => make(veiled.as_bytes()),
             None => make(value),

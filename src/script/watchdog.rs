@@ -1,8 +1,8 @@
 //! The watchdog is a thread that stops a call into Lua which does not end.
 //!
 //! A call costs two stores and reads no clock: the watchdog looks now and then whether the same call still runs. Past
-//! the soft deadline it raises a flag that Luau's interrupt reads at every loop, call and match; past the hard one,
-//! inside some routine of C that never looks, all it can do is to have the process end.
+//! the soft deadline it raises a flag and arms Luau's interrupt, which reads the flag at every loop, call and match;
+//! past the hard one, inside some routine of C that never looks, all it can do is to have the process end.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use super::limits::{ScriptLimits, Stage};
+use super::raw::Alarm;
 use crate::clock;
 
 /// How often the watchdog looks.
@@ -28,28 +29,36 @@ pub(super) struct Watch {
     stage: AtomicU8,
     must_stop: AtomicBool,
     was_overdue: AtomicBool,
+    /// Arms the state's interrupt.
+    pub(super) alarm: Arc<Alarm>,
 }
 
 impl Watch {
     /// Notes that a call begins.
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
-        self.calls.fetch_add(1, Ordering::Release);
+        self.count_on();
     }
 
     /// Notes that a call has ended.
     pub(super) fn leave(&self) {
-        self.calls.fetch_add(1, Ordering::Release);
+        self.count_on();
     }
 
-    /// Makes whatever runs stop at its next safe point, and everything after it.
+    /// Only the state's own thread counts, so that no exchange is needed.
+    fn count_on(&self) {
+        self.calls.store(self.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+
+    /// Makes whatever runs stop at its next safe point, and everything after it: the interrupt stays armed.
     pub(super) fn stop(&self) {
-        self.must_stop.store(true, Ordering::Relaxed);
+        self.must_stop.store(true, Ordering::Release);
+        self.alarm.ring();
     }
 
     /// Returns whether Lua must not go on.
     pub(super) fn must_stop(&self) -> bool {
-        self.must_stop.load(Ordering::Relaxed)
+        self.must_stop.load(Ordering::Acquire)
     }
 
     /// Returns whether a call was stopped because it took too long.

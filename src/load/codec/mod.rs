@@ -150,9 +150,7 @@ impl Decoder {
         if !self.head.is_empty() {
             return self.feed_split_head(input, witness);
         }
-        if !witness.wants_heads()
-            && let Some((head, length)) = self.repeated.find(input)
-        {
+        if let Some((head, length)) = self.repeated.find(input, witness) {
             self.enter(&head, length)?;
             return Ok(Some(&input[length..]));
         }
@@ -160,9 +158,7 @@ impl Decoder {
         if input.starts_with(PREFIX)
             && let Ok(Some((head, length))) = parse_head(input, witness)
         {
-            if witness.has_kept_nothing() {
-                self.repeated.remember(&input[..length], head);
-            }
+            self.repeated.remember(&input[..length], head, witness);
             self.enter(&head, length)?;
             return Ok(Some(&input[length..]));
         }
@@ -402,8 +398,16 @@ mod tests {
             witness.begin(interest);
             assert!(decoder.feed(answer, &mut witness).unwrap().is_some());
 
-            let is_shown = witness.headers().first("x-id").is_some();
-            assert_eq!(is_shown, interest == Interest::Head);
+            let shown = witness.headers().first("x-id");
+            assert_eq!(shown, (interest == Interest::Head).then_some(&b"7"[..]));
+        }
+        for (id, count) in [("8", 2), ("8", 2), ("88", 2)] {
+            let answer = format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\nContent-Length: 0\r\n\r\n");
+            witness.begin(Interest::Body);
+            assert!(decoder.feed(answer.as_bytes(), &mut witness).unwrap().is_some());
+
+            assert_eq!(witness.headers().first("x-id"), Some(id.as_bytes()));
+            assert_eq!(witness.headers().iter().count(), count);
         }
     }
 

@@ -1,30 +1,44 @@
 //! The last whole head of a connection: servers say the same again and again, and comparing costs a tenth of parsing.
 
 use super::head::Head;
+use crate::load::witness::Witness;
+use crate::request::Headers;
 
 /// A longer head is parsed each time: what it would take of each connection's memory is more than it saves.
 const MAX_BYTES: usize = 1024;
 
-/// The last head that left nothing behind but what it means.
+/// The last head that left nothing behind but what it means, and its headers where they were wanted.
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
     bytes: Vec<u8>,
     head: Option<Head>,
+    headers: Headers,
+    has_headers: bool,
 }
 
 impl Repeated {
-    /// Returns what the input begins with, and its length, where that is the same as last time.
-    pub(super) fn find(&self, input: &[u8]) -> Option<(Head, usize)> {
+    /// Returns what the input begins with, and its length, where that is the same as last time; the witness then hears
+    /// the same as last time.
+    pub(super) fn find(&self, input: &[u8], witness: &mut Witness) -> Option<(Head, usize)> {
         let head = self.head?;
-        input.starts_with(&self.bytes).then_some((head, self.bytes.len()))
+        if self.has_headers != witness.wants_heads() || !input.starts_with(&self.bytes) {
+            return None;
+        }
+        if self.has_headers {
+            witness.repeat(&self.headers);
+        }
+        Some((head, self.bytes.len()))
     }
 
-    /// Remembers a head, from its first byte to its empty line.
-    pub(super) fn remember(&mut self, bytes: &[u8], head: Head) {
+    /// Remembers a head, from its first byte to its empty line, as the witness has just heard it.
+    pub(super) fn remember(&mut self, bytes: &[u8], head: Head, witness: &Witness) {
         self.bytes.clear();
-        self.head = (bytes.len() <= MAX_BYTES).then_some(head);
-        if self.head.is_some() {
+        let is_kept = bytes.len() <= MAX_BYTES && witness.would_hear_the_same();
+        self.head = is_kept.then_some(head);
+        if is_kept {
             self.bytes.extend_from_slice(bytes);
+            self.has_headers = witness.wants_heads();
+            self.headers.copy_from(witness.headers());
         }
     }
 }
@@ -38,25 +52,25 @@ mod tests {
 
     #[test]
     fn only_the_very_same_bytes_are_the_same_head() {
-        let mut repeated = Repeated::default();
-        assert!(repeated.find(b"").is_none());
+        let (mut repeated, mut witness) = (Repeated::default(), Witness::default());
+        assert!(repeated.find(b"", &mut witness).is_none());
 
-        repeated.remember(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HEAD);
+        repeated.remember(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HEAD, &witness);
 
-        let again = repeated.find(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        assert_eq!(again, Some((HEAD, 38)));
-        assert_eq!(repeated.find(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!"), None);
-        assert_eq!(repeated.find(b"HTTP/1.1 200 OK\r\nContent-Len"), None);
+        let mut find = |input: &[u8]| repeated.find(input, &mut witness);
+        assert_eq!(find(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Some((HEAD, 38)));
+        assert_eq!(find(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!"), None);
+        assert_eq!(find(b"HTTP/1.1 200 OK\r\nContent-Len"), None);
     }
 
     #[test]
     fn a_long_head_is_not_kept() {
-        let mut repeated = Repeated::default();
-        repeated.remember(b"HTTP/1.1 200 OK\r\n\r\n", HEAD);
+        let (mut repeated, mut witness) = (Repeated::default(), Witness::default());
+        repeated.remember(b"HTTP/1.1 200 OK\r\n\r\n", HEAD, &witness);
 
-        repeated.remember(&vec![b'x'; MAX_BYTES + 1], HEAD);
+        repeated.remember(&vec![b'x'; MAX_BYTES + 1], HEAD, &witness);
 
-        assert_eq!(repeated.find(&vec![b'x'; MAX_BYTES + 1]), None);
-        assert_eq!(repeated.find(b"HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert_eq!(repeated.find(&vec![b'x'; MAX_BYTES + 1], &mut witness), None);
+        assert_eq!(repeated.find(b"HTTP/1.1 200 OK\r\n\r\n", &mut witness), None);
     }
 }

@@ -16,13 +16,17 @@ pub(super) const BOMBS: [&str; 8] = [
 ];
 
 /// What would be kept outside of Lua's own memory: the host's copies have bounds of their own.
-const HOST_BOMBS: [&str; 9] = [
+const HOST_BOMBS: [&str; 13] = [
     "error(('x'):rep(3e7))",
     "assert(false, ('x'):rep(3e7))",
     "wrk.urlencode(('\\255'):rep(3e7))",
     "wrk.json({('x'):rep(3e7), ('x'):rep(3e7), ('x'):rep(3e7)})",
     "local t = {} for i = 1, 1e6 do t['n' .. i] = i end wrk.json(t)",
     "require('json').decode('[' .. ('0,'):rep(1e7) .. '0]')",
+    "wrk.format('POST', '/', {}, ('x'):rep(3e7))",
+    "pcall(wrk.format, 'GET', '/' .. ('x'):rep(3e7)) error('x')",
+    "pcall(wrk.format, 'GET', '/', {A = ('x'):rep(3e7)}) error('x')",
+    "for i = 1, 1e9 do wrk.format('POST', '/', {}, ('x'):rep(1e6) .. i) end",
     "wrk.tag(('x'):rep(3e7))",
     "wrk.basic(('x'):rep(3e7), ('x'):rep(3e7))",
     "local f = io.open('out', 'w') while true do f:write(('x'):rep(1e6)) end",

@@ -6,6 +6,7 @@ mod cage;
 mod corpus;
 mod hostile;
 mod limits;
+mod raw;
 mod secrets;
 mod speed;
 
