@@ -53,7 +53,7 @@ pub(in crate::script) fn request_entrance(lua: &Lua, host: &Rc<Host>, env: &Tabl
     closure(lua, host, request, c"request", vec![Value::Table(env.clone()), "request".into_lua(lua)?])
 }
 
-/// Makes the entrance of `response`, to be called through [`show`].
+/// Makes the entrance of `response`, to be called through [`Entrance::show`].
 ///
 /// `class` is the metatable of headers, `current` holds those of the present answer in its first place, and `wanted` the
 /// names that the host was told to bring along, in the same order.
