@@ -9,15 +9,16 @@ use super::arguments::OutputArguments;
 use super::console::Console;
 use super::failure::{Failure, chain};
 use crate::ci::Environment;
-use crate::evidence::{Forges, GITLAB_TOKEN_VARIABLE, World};
+use crate::evidence::{Forges, GITLAB_TOKEN_VARIABLE, GOOGLE_TOKEN_VARIABLE, Google, World};
 use crate::guard::{MARKER_KEY_VARIABLE, Surroundings};
 use crate::redact::Redactor;
 use crate::secret::Secret;
 
 /// Variables whose values must never be shown.
-const SECRET_VARIABLES: [&str; 6] = [
+const SECRET_VARIABLES: [&str; 7] = [
     MARKER_KEY_VARIABLE,
     GITLAB_TOKEN_VARIABLE,
+    GOOGLE_TOKEN_VARIABLE,
     "GITHUB_TOKEN",
     "GH_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
@@ -55,8 +56,7 @@ impl Session {
 
     /// Returns the world that the guard may ask.
     pub(super) fn world(&self) -> World {
-        let marker_key = self.variable(MARKER_KEY_VARIABLE).map(|key| Secret::new(key.to_owned()));
-        World::default().with_forges(self.forges()).with_marker_key(marker_key)
+        World::default().with_forges(self.forges()).with_marker_key(self.secret(MARKER_KEY_VARIABLE))
     }
 
     /// Returns the forges that can be asked, with what the environment holds for them.
@@ -64,15 +64,20 @@ impl Session {
         Forges {
             github_token: self.forge_token(),
             github_api: self.variable("GITHUB_API_URL").map(str::to_owned),
-            gitlab_token: self.variable(GITLAB_TOKEN_VARIABLE).map(|token| Secret::new(token.to_owned())),
+            gitlab_token: self.secret(GITLAB_TOKEN_VARIABLE),
             gitlab_api: self.variable("CI_API_V4_URL").map(str::to_owned),
+            google: Google::with_token(self.secret(GOOGLE_TOKEN_VARIABLE)),
             cancel: self.cancel.clone(),
         }
     }
 
     /// Returns the token for the forge, where the environment holds one.
     pub(super) fn forge_token(&self) -> Option<Secret> {
-        self.variable("GITHUB_TOKEN").map(|token| Secret::new(token.to_owned()))
+        self.secret("GITHUB_TOKEN")
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.variable(name).map(|value| Secret::new(value.to_owned()))
     }
 
     /// Returns the address of the forge's API.
@@ -104,4 +109,22 @@ pub(super) fn secrets(environment: &Environment) -> Vec<Secret> {
         .filter(|value| !value.is_empty())
         .map(|value| Secret::new(value.to_owned()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_of_the_environment_is_a_secret_to_the_redactor() {
+        for name in [GOOGLE_TOKEN_VARIABLE, GITLAB_TOKEN_VARIABLE, MARKER_KEY_VARIABLE, "GITHUB_TOKEN"] {
+            let environment = Environment::from_pairs([(name.to_owned(), "ya29.canary-canary".to_owned())]);
+            let redactor = Redactor::new(secrets(&environment));
+
+            let shown = redactor.redact("Google said: ya29.canary-canary is no token");
+
+            assert!(!shown.contains("canary"), "{name}: {shown}");
+        }
+        assert!(SECRET_VARIABLES.contains(&"LOADGATE_GOOGLE_TOKEN"));
+    }
 }

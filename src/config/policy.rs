@@ -246,6 +246,36 @@ mod tests {
     }
 
     #[test]
+    fn a_service_belongs_to_cloud_run_and_has_its_grammar() {
+        let with = |name: &str, service: &str| TargetTable {
+            platform: Some(located(
+                PlatformTable {
+                    name: name.into(),
+                    keys: crate::guard::PlatformKeys {
+                        project: Some("shop-a1b2c3-uc".into()),
+                        service: Some(service.into()),
+                        ..crate::guard::PlatformKeys::default()
+                    },
+                },
+                5,
+            )),
+            preview: vec![],
+            ..table("", "www.example.com")
+        };
+        let good = "projects/acme/locations/europe-west1/services/shop";
+
+        assert!(with("cloud-run", good).to_policy_for_remote().is_ok());
+        for (name, service, said) in [
+            ("firebase", good, "it has no `service`"),
+            ("cloud-run", "shop", "its `service` is not"),
+            ("cloud-run", "projects/acme/locations/europe-west1/services/../shop", "its `service` is not"),
+        ] {
+            let problems = with(name, service).to_policy().unwrap_err().to_string();
+            assert!(problems.contains(said) && problems.contains("loadgate.toml:5"), "{problems}");
+        }
+    }
+
+    #[test]
     fn the_guards_objections_get_their_line() {
         let problems = table("*.example.com", "*").to_policy().unwrap_err();
 

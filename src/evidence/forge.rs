@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::gitlab;
+use super::{Google, gitlab};
 use crate::context::Forge;
 use crate::github::{Client, DeploymentDesk, DeploymentFilter, DeploymentRecord, GithubError};
 use crate::guard::{
     self, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+    PlatformQuestion, PlatformStanding,
 };
 use crate::secret::Secret;
 
@@ -34,7 +35,7 @@ const MAX_PRODUCTION_DEPLOYMENTS: usize = 10;
 /// More deployments of one commit are not looked at, and leave the question open.
 const MAX_DEPLOYMENTS_OF_COMMIT: usize = 30;
 
-/// The forges that can be asked, with what the environment holds for them.
+/// The forges that can be asked, and the platforms beside them, with what the environment holds for them.
 #[derive(Debug, Clone, Default)]
 pub struct Forges {
     /// `GITHUB_TOKEN`.
@@ -45,6 +46,8 @@ pub struct Forges {
     pub gitlab_token: Option<Secret>,
     /// `CI_API_V4_URL`.
     pub gitlab_api: Option<String>,
+    /// Google's APIs, with `LOADGATE_GOOGLE_TOKEN`.
+    pub google: Google,
     /// Ends a question early.
     pub cancel: CancellationToken,
 }
@@ -55,6 +58,13 @@ impl ControlPlane for Forges {
             Forge::GitLab => gitlab::ask(self, question),
             Forge::GitHub | Forge::Other => self.ask_github(question),
         }
+    }
+
+    fn platform_standing(
+        &self,
+        question: &PlatformQuestion<'_>,
+    ) -> Result<PlatformStanding, ControlPlaneError> {
+        self.google.ask(question, &self.cancel)
     }
 }
 

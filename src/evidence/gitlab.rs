@@ -176,7 +176,7 @@ impl Desk<'_> {
             .extend(path);
         url.query_pairs_mut().extend_pairs(parameters);
         let request = self.client.get(url).header("PRIVATE-TOKEN", self.token.expose());
-        let mut response = request
+        let response = request
             .send()
             .await
             .map_err(|error| failed(format!("GitLab gave no answer ({what}): {}", root_cause(&error))))?;
@@ -184,17 +184,8 @@ impl Desk<'_> {
         if status != 200 {
             return Err(denied(status, what));
         }
-        let mut body = Vec::new();
-        while let Some(piece) = response
-            .chunk()
-            .await
-            .map_err(|error| failed(format!("GitLab broke off ({what}): {}", root_cause(&error))))?
-        {
-            if body.len() + piece.len() > MAX_BODY_BYTES {
-                return Err(failed(format!("GitLab's answer is too long ({what})")));
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = web::body(response, MAX_BODY_BYTES).await;
+        let body = body.map_err(|why| failed(format!("GitLab {why} ({what})")))?;
         serde_json::from_slice(&body)
             .map_err(|error| failed(format!("GitLab's answer cannot be read ({what}): {error}")))
     }

@@ -6,6 +6,7 @@
 mod base;
 mod forge;
 mod gitlab;
+mod google;
 mod listeners;
 mod marker;
 mod names;
@@ -16,6 +17,7 @@ mod web;
 pub use base::RemoteBase;
 pub use forge::Forges;
 pub use gitlab::GITLAB_TOKEN_VARIABLE;
+pub use google::{GOOGLE_TOKEN_VARIABLE, Google};
 pub use listeners::SystemListeners;
 pub use marker::HttpMarker;
 pub use names::NameServers;

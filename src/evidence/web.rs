@@ -32,6 +32,20 @@ pub(super) fn client(trusted_roots: &[Vec<u8>]) -> Result<reqwest::ClientBuilder
         .user_agent(concat!("cargo-loadgate/", env!("CARGO_PKG_VERSION"))))
 }
 
+/// Returns the body of an answer, or says in words that fit behind the name of who answered why it cannot be had.
+pub(super) async fn body(mut response: reqwest::Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) =
+        response.chunk().await.map_err(|error| format!("broke off: {}", root_cause(&error)))?
+    {
+        if body.len() + piece.len() > max_bytes {
+            return Err(format!("says more than {max_bytes} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
 /// Returns what is behind an error; the words before it name only the URL and the library's own parts.
 pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     match error.source() {

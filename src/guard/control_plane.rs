@@ -1,4 +1,4 @@
-//! The control plane is whoever knows deployments: the forge, or the platform behind it.
+//! The control plane is whoever knows deployments: the forge, and the platform behind it.
 //!
 //! The guard asks through [`ControlPlane`] and judges what comes back; who is asked, and how, is known to room
 //! `evidence` alone. Not knowing is an answer of its own here, and layer L6 reads it as a no.
@@ -9,6 +9,11 @@ use crate::context::{CommitSha, Forge, PullRequestNumber, Repository};
 pub trait ControlPlane {
     /// Asks now; nothing is remembered from an earlier question.
     fn deployments(&self, question: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError>;
+
+    /// Asks the platform itself now, where it can be asked; nothing is known where it cannot.
+    fn platform_standing(&self, _: &PlatformQuestion<'_>) -> Result<PlatformStanding, ControlPlaneError> {
+        Ok(PlatformStanding::Unknown)
+    }
 }
 
 /// What the guard wants to know.
@@ -58,6 +63,46 @@ pub struct DeployedFacts {
     pub reporters: Vec<String>,
     /// Where it can be reached, as its statuses say, the latest first.
     pub urls: Vec<String>,
+}
+
+/// What the guard wants to know from the platform that a host lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformQuestion<'a> {
+    /// Whether a channel of Firebase Hosting serves the version that is live.
+    FirebaseChannel {
+        /// The site.
+        site: &'a str,
+        /// The channel's id, as the host has it.
+        channel: &'a str,
+        /// The host that the channel must be at.
+        host: &'a str,
+    },
+    /// Whether the revision behind a tag of a Cloud Run service gets traffic.
+    CloudRunTag {
+        /// The service: `projects/P/locations/L/services/S`.
+        service: &'a str,
+        /// The host that the tag must be at.
+        host: &'a str,
+    },
+}
+
+/// What the platform said; texts in it are fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlatformStanding {
+    /// Nobody could be asked.
+    Unknown,
+    /// What is behind the host is not what production's visitors get.
+    Apart,
+    /// What is behind the host is what production's visitors get.
+    Live {
+        /// What the platform said.
+        what: String,
+    },
+    /// The host is not where the policy's project has its preview.
+    Foreign {
+        /// What the platform said.
+        what: String,
+    },
 }
 
 /// Why the control plane said nothing.

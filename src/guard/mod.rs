@@ -35,7 +35,8 @@ use std::sync::Arc;
 pub use answer_rules::AnswerRules;
 pub use cleared::ClearedTarget;
 pub use control_plane::{
-    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
+    ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion, PlatformQuestion,
+    PlatformStanding,
 };
 pub use marker::{MARKER_HEADER, MARKER_KEY_VARIABLE, MARKER_PATH, MAX_MARKER_BYTES};
 pub use outside::{

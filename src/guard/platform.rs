@@ -3,6 +3,7 @@
 //! One table says of each provider what its previews and its production look like, whose deployments it makes, and
 //! which shapes both kinds share. A hostname's shape alone proves nothing: it only says what to ask next.
 
+use super::control_plane::PlatformQuestion;
 use super::pattern::PreviewPattern;
 use super::policy::ProductionHost;
 use super::problem::PolicyProblem;
@@ -18,7 +19,13 @@ pub struct PlatformKeys {
     pub region: Option<String>,
     /// The domain that previews live under, for providers without one of their own.
     pub zone: Option<String>,
+    /// The resource name of a service, `projects/P/locations/L/services/S`, for the provider's own API; never needed.
+    pub service: Option<String>,
 }
+
+/// The providers whose own API tells what is live.
+const FIREBASE: &str = "firebase";
+const CLOUD_RUN: &str = "cloud-run";
 
 /// A hosting provider as the table knows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,7 +158,7 @@ const PROVIDERS: [Provider; 14] = [
         deployers: &["github-actions[bot]"],
     },
     Provider {
-        name: "firebase",
+        name: FIREBASE,
         needs_consent: false,
         suffix: "web.app",
         previews: &[own("{project}--pr{pr}-{branch-20}-{hash}.web.app")],
@@ -159,7 +166,7 @@ const PROVIDERS: [Provider; 14] = [
         deployers: &["github-actions[bot]"],
     },
     Provider {
-        name: "cloud-run",
+        name: CLOUD_RUN,
         needs_consent: false,
         suffix: "run.app",
         previews: &[own("pr-{pr}---{project}.a.run.app"), own("pr{pr}---{project}.a.run.app")],
@@ -233,6 +240,7 @@ impl Provider {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
     provider: &'static Provider,
+    keys: PlatformKeys,
     previews: Vec<PreviewPattern>,
     production: Vec<ProductionHost>,
 }
@@ -260,13 +268,17 @@ impl Platform {
         if let Some(missing) = provider.keys().find(|key| !given.iter().any(|(name, _)| name == key)) {
             return Err(unusable(format!("its `{missing}` is missing")));
         }
+        if let Some(flaw) = keys.service.as_deref().and_then(|service| flaw_of_service(name, service)) {
+            return Err(unusable(flaw.to_owned()));
+        }
         let mut previews = Vec::new();
         for shape in provider.previews {
             let pattern = PreviewPattern::of_platform(&filled(shape.pattern, &given))?;
             previews.push(if shape.is_shared { pattern.shared_with_production() } else { pattern });
         }
         let hosts = provider.production.iter().map(|host| ProductionHost::parse(&filled(host, &given)));
-        Ok(Self { provider, previews, production: hosts.collect::<Result<_, _>>()? })
+        let production = hosts.collect::<Result<_, _>>()?;
+        Ok(Self { provider, keys: keys.clone(), previews, production })
     }
 
     /// Returns the provider.
@@ -285,6 +297,24 @@ impl Platform {
     #[must_use]
     pub fn production(&self) -> &[ProductionHost] {
         &self.production
+    }
+
+    /// Returns what the provider itself can be asked about a host; `None` where it is not asked, or the policy does not
+    /// name what to ask about.
+    pub(super) fn question_about<'a>(&'a self, host: &'a str) -> Option<PlatformQuestion<'a>> {
+        let label = host.strip_suffix(self.provider.suffix)?.strip_suffix('.')?;
+        match self.provider.name {
+            FIREBASE => {
+                let site = self.keys.project.as_deref()?;
+                let (channel, _hash) = label.strip_prefix(site)?.strip_prefix("--")?.rsplit_once('-')?;
+                (!channel.is_empty()).then_some(PlatformQuestion::FirebaseChannel { site, channel, host })
+            }
+            CLOUD_RUN => {
+                let service = self.keys.service.as_deref()?;
+                Some(PlatformQuestion::CloudRunTag { service, host })
+            }
+            _ => None,
+        }
     }
 
     /// Returns as whom the provider makes its deployments.
@@ -313,6 +343,21 @@ fn flaw_of_key(key: &str, value: &str) -> Option<&'static str> {
     }
 }
 
+/// Each part of the name is one segment of an address that a token is sent to.
+fn flaw_of_service(provider: &str, service: &str) -> Option<&'static str> {
+    if provider != CLOUD_RUN {
+        return Some("it has no `service`");
+    }
+    let is_name = |part: &str| super::names::flaw_of_label(part).is_none();
+    let is_whole = match service.split('/').collect::<Vec<_>>()[..] {
+        ["projects", project, "locations", location, "services", name] => {
+            [project, location, name].into_iter().all(is_name)
+        }
+        _ => false,
+    };
+    (!is_whole).then_some("its `service` is not \"projects/P/locations/L/services/S\"")
+}
+
 fn filled(shape: &str, given: &[(&'static str, &str)]) -> String {
     let mut text = shape.to_owned();
     for (key, value) in given {
@@ -333,7 +378,8 @@ mod tests {
 
     fn keys(project: &str, scope: &str, region: &str, zone: &str) -> PlatformKeys {
         let key = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        PlatformKeys { project: key(project), scope: key(scope), region: key(region), zone: key(zone) }
+        let (project, scope, region, zone) = (key(project), key(scope), key(region), key(zone));
+        PlatformKeys { project, scope, region, zone, service: None }
     }
 
     /// What the layers without network say of a host, where only a platform is declared.
@@ -556,6 +602,7 @@ mod tests {
                 scope: value("scope", "acme"),
                 region: value("region", "eastus2.2"),
                 zone: value("zone", "preview.shop.example"),
+                service: None,
             };
             let platform = Platform::pin(provider.name, &keys).unwrap();
             assert!(
@@ -585,6 +632,60 @@ mod tests {
             assert!(problem.contains(said), "{problem}");
         }
         assert!(Platform::pin("kubernetes", &keys("", "", "", "com")).is_err());
+    }
+
+    fn with_service(service: &str) -> PlatformKeys {
+        PlatformKeys { service: Some(service.into()), ..keys("shop-a1b2c3-uc", "", "", "") }
+    }
+
+    #[test]
+    fn a_service_is_a_whole_resource_name_and_cloud_runs_alone() {
+        let good = with_service("projects/acme-1/locations/europe-west1/services/shop");
+        assert!(Platform::pin("cloud-run", &good).is_ok());
+
+        let elsewhere = Platform::pin("firebase", &good).unwrap_err().to_string();
+        assert!(elsewhere.contains("it has no `service`"), "{elsewhere}");
+        for service in [
+            "",
+            "shop",
+            "projects/acme/locations/europe-west1/services/",
+            "projects/acme/locations/europe-west1/services/shop/",
+            "/projects/acme/locations/europe-west1/services/shop",
+            "projects/acme/locations/europe-west1/jobs/shop",
+            "projects/acme/locations/europe-west1/services/shop/revisions/r",
+            "projects/acme/locations/../services/shop",
+            "projects/acme/locations/europe-west1/services/shop?x=1",
+            "projects/acme/locations/europe-west1/services/Shop",
+            "projects/acme/locations/europe-west1/services/shop%2f",
+            "projects/acme\n/locations/europe-west1/services/shop",
+        ] {
+            let problem = Platform::pin("cloud-run", &with_service(service)).unwrap_err().to_string();
+            assert!(problem.contains("its `service` is not"), "{service:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn firebase_and_cloud_run_can_be_asked_about_the_projects_own_hosts() {
+        let firebase = Platform::pin("firebase", &keys("my-proj", "", "", "")).unwrap();
+        let host = "my-proj--pr1-feat-cart-a1b2c3d4.web.app";
+        let channel = PlatformQuestion::FirebaseChannel { site: "my-proj", channel: "pr1-feat-cart", host };
+        assert_eq!(firebase.question_about(host), Some(channel));
+        for other in ["my-proj.web.app", "other--pr1-x-a1b2c3d4.web.app", "my-proj---a1b2c3d4.web.app"] {
+            assert_eq!(firebase.question_about(other), None, "{other}");
+        }
+
+        let service = "projects/acme/locations/europe-west1/services/shop";
+        let cloud_run = Platform::pin("cloud-run", &with_service(service)).unwrap();
+        for host in ["pr-1---shop-a1b2c3-uc.a.run.app", "pr-1---shop-1234.europe-west1.run.app"] {
+            let tag = PlatformQuestion::CloudRunTag { service, host };
+            assert_eq!(cloud_run.question_about(host), Some(tag));
+        }
+        assert_eq!(cloud_run.question_about("pr-1.preview.shop.test"), None);
+
+        let unnamed = Platform::pin("cloud-run", &keys("shop-a1b2c3-uc", "", "", "")).unwrap();
+        assert_eq!(unnamed.question_about("pr-1---shop-a1b2c3-uc.a.run.app"), None);
+        let netlify = Platform::pin("netlify", &keys("my-site", "", "", "")).unwrap();
+        assert_eq!(netlify.question_about("deploy-preview-1--my-site.netlify.app"), None);
     }
 
     #[test]

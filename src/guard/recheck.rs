@@ -98,11 +98,11 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::guard::layers::fixture::{self, NoDeployments};
+    use crate::guard::layers::fixture::{self, CHANNEL, Hosted, NoDeployments, TAG};
     use crate::guard::marker::signed;
     use crate::guard::{
-        AskMarker, FixedResolver, MarkerAnswer, MarkerFailure, MarkerQuestion, Resolution, ResolveError,
-        clear,
+        AskMarker, ControlPlaneError, FixedResolver, MarkerAnswer, MarkerFailure, MarkerQuestion,
+        PlatformStanding, Resolution, ResolveError, clear,
     };
     use crate::secret::Secret;
 
@@ -306,5 +306,43 @@ mod tests {
         let revocation = recheck(&target, &fixture::preview(), &gone, Recheck::Forge).unwrap_err();
 
         assert_eq!(revocation.code, RefusalCode::ProofLost, "{revocation}");
+    }
+
+    /// Clears a preview that its platform calls apart from production, lets the platform say something else, and asks
+    /// again.
+    fn after_standing(
+        host: &'static str,
+        standing: Result<PlatformStanding, ControlPlaneError>,
+    ) -> Result<Rechecked, Revocation> {
+        let resolver = FixedResolver::answering(&["76.76.21.21"]);
+        let platform = Hosted::new(host, Ok(PlatformStanding::Apart));
+        let world = Outside { control_plane: &platform, ..fixture::outside(&resolver) };
+        let inquiry = fixture::hosted(host);
+        let target = clear(&inquiry, &world).unwrap();
+        *platform.standing.borrow_mut() = standing;
+
+        recheck(&target, &inquiry, &world, Recheck::Forge)
+    }
+
+    #[test]
+    fn a_promotion_that_only_the_platform_tells_ends_the_load() {
+        for host in [CHANNEL, TAG] {
+            let live = PlatformStanding::Live { what: "it gets 10 % of the traffic".into() };
+            let revocation = after_standing(host, Ok(live)).unwrap_err();
+
+            assert_eq!(revocation.layer, "L6 control plane", "{revocation}");
+            assert_eq!(revocation.code, RefusalCode::ProductionEnvironment, "{revocation}");
+            assert!(!revocation.is_transient && revocation.fact.contains("10 %"), "{revocation}");
+            assert!(after_standing(host, Ok(PlatformStanding::Apart)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_platform_that_falls_silent_is_told_apart_from_one_that_calls_the_preview_live() {
+        let failed = ControlPlaneError::Failed { what: "it answered 503".into(), remedy: "run again".into() };
+
+        let revocation = after_standing(CHANNEL, Err(failed)).unwrap_err();
+
+        assert_eq!((revocation.code, revocation.is_transient), (RefusalCode::ControlPlane, true));
     }
 }

@@ -56,7 +56,8 @@ pub(super) mod keys {
         "forge",
         "deployers",
     ];
-    pub(in crate::config) const PLATFORM: &[&str] = &["name", "project", "scope", "region", "zone"];
+    pub(in crate::config) const PLATFORM: &[&str] =
+        &["name", "project", "scope", "region", "zone", "service"];
     pub(in crate::config) const PRODUCTION_FILE: &[&str] = &["from", "key"];
     pub(in crate::config) const SERVICE: &[&str] = &["build", "run", "ready", "ready-timeout", "env", "dir"];
     pub(in crate::config) const LIMITS: &[&str] = &["rate", "connections", "duration", "requests", "bytes"];
@@ -354,6 +355,10 @@ mod tests {
         assert_answers(&[
             ("[target]\nplatform = { project = \"shop\" }", "`platform` has no `name`"),
             ("[target]\nplatform = \"vercel\"", "`platform` in [target] is a string"),
+            (
+                "[target]\nplatform = { name = \"cloud-run\", service = 5 }",
+                "`service` in [platform] is an integer",
+            ),
             ("[target]\nplatform = { name = \"vercel\", team = \"a\" }", "unknown key `team` in [platform]"),
             ("[target]\nforge = \"http://github.example.com\"", "`forge`: it is not https"),
             ("[target]\nforge = \"https://user@github.example.com\"", "`forge`: it holds more than"),

@@ -141,6 +141,7 @@ fn read_platform(section: &Section<'_>) -> Option<Located<PlatformTable>> {
         scope: text("scope"),
         region: text("region"),
         zone: text("zone"),
+        service: text("service"),
     };
     Some(Located { value: PlatformTable { name, keys }, place: found.place })
 }

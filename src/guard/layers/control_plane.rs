@@ -1,14 +1,14 @@
 //! L6 asks the forge whether the target is a deployment of this pull request's head, made by somebody trusted, and
-//! in no environment of production.
+//! in no environment of production; then the platform, where it can be asked, whether it is live.
 //!
 //! The flags `production_environment` and `transient_environment` only count against a target: forges set the first
 //! to false for live sites too. What is not answered counts as a no.
 
 use url::Url;
 
-use super::Statement;
 use super::context::{is_production, object_to_environment};
 use super::preview::is_preview_of;
+use super::{Statement, platform_standing};
 use crate::context::{Context, PullRequest, PullRequestEvent};
 use crate::guard::receipt::RefusalCode;
 use crate::guard::{
@@ -37,12 +37,20 @@ pub(in crate::guard) fn ask(case: &mut Case<'_>) -> Statement {
         number,
         head_sha: &pull_request.head_sha,
     };
-    match case.outside.control_plane.deployments(&question) {
+    let said = match case.outside.control_plane.deployments(&question) {
         Ok(facts) => {
             let hearing = Hearing { case, pull_request, host: &origin.host, facts: &facts };
             hearing.judge()
         }
         Err(error) => unanswered(case.shared_shape(), &error),
+    };
+    if said.is_veto() {
+        return said;
+    }
+    match platform_standing::ask(case, &origin.host) {
+        Ok(None) => said,
+        Ok(Some(fact)) => said.also(fact),
+        Err(veto) => veto,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Inquiries that the tests of the layers begin with: pull request 1 of `acme/shop`, previews under
 //! `preview.shop.test`, production `shop.test` and `www.shop.test`.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use super::Statement;
@@ -10,8 +11,8 @@ use crate::context::{
 use crate::guard::receipt::{LayerDecision, RefusalCode};
 use crate::guard::{
     AskMarker, ControlPlane, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion,
-    FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Resolve, ResolveError,
-    Surroundings,
+    FindListener, Listener, MarkerAnswer, MarkerFailure, MarkerQuestion, Outside, Platform, PlatformKeys,
+    PlatformQuestion, PlatformStanding, Resolve, ResolveError, Surroundings,
 };
 use crate::guard::{
     Case, Depth, FixedResolver, Inquiry, LAYERS, Policy, PreviewPattern, ProductionHost, Review,
@@ -68,6 +69,38 @@ pub(in crate::guard) fn deployed() -> Inquiry {
         candidates: vec![Candidate { source, raw: "https://pr-1.preview.shop.test/".into() }],
         ..preview()
     }
+}
+
+/// The host of a preview channel of Firebase.
+pub(in crate::guard) const CHANNEL: &str = "shop--pr1-feat-cart-a1b2c3d4.web.app";
+
+/// The host of a tagged revision of Cloud Run.
+pub(in crate::guard) const TAG: &str = "pr-1---shop-a1b2c3-uc.a.run.app";
+
+/// A preview on the platform that a host belongs to, as much of it named as the policy can name.
+pub(in crate::guard) fn hosted(host: &str) -> Inquiry {
+    let service = host.ends_with("run.app").then_some("projects/acme/locations/us-central1/services/shop");
+    on_platform(host, service)
+}
+
+/// The same, where the policy does not name the service.
+pub(in crate::guard) fn hosted_without_service(host: &str) -> Inquiry {
+    on_platform(host, None)
+}
+
+fn on_platform(host: &str, service: Option<&str>) -> Inquiry {
+    let (name, project) =
+        if host.ends_with("run.app") { ("cloud-run", "shop-a1b2c3-uc") } else { ("firebase", "shop") };
+    let keys = PlatformKeys {
+        project: Some(project.into()),
+        service: service.map(str::to_owned),
+        ..PlatformKeys::default()
+    };
+    let platform = Platform::pin(name, &keys).unwrap();
+    let named = remote(host);
+    let policy =
+        Policy { preview: platform.previews().to_vec(), platform: Some(platform), ..named.policy.clone() };
+    Inquiry { policy, ..named }
 }
 
 /// A service on this machine, at a desk, without any policy.
@@ -162,6 +195,39 @@ pub(in crate::guard) struct Deployed(pub(in crate::guard) Result<ControlPlaneFac
 impl ControlPlane for Deployed {
     fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
         self.0.clone()
+    }
+}
+
+/// A forge that has a preview deployed on a platform, and the platform's own word, which the test can change.
+pub(in crate::guard) struct Hosted {
+    host: &'static str,
+    pub(in crate::guard) standing: RefCell<Result<PlatformStanding, ControlPlaneError>>,
+}
+
+impl Hosted {
+    pub(in crate::guard) fn new(
+        host: &'static str,
+        standing: Result<PlatformStanding, ControlPlaneError>,
+    ) -> Self {
+        Self { host, standing: RefCell::new(standing) }
+    }
+}
+
+impl ControlPlane for Hosted {
+    fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
+        let mut facts = forge_facts();
+        facts.deployments[0].urls = vec![format!("https://{}/", self.host)];
+        Ok(facts)
+    }
+
+    fn platform_standing(
+        &self,
+        question: &PlatformQuestion<'_>,
+    ) -> Result<PlatformStanding, ControlPlaneError> {
+        let (PlatformQuestion::FirebaseChannel { host, .. } | PlatformQuestion::CloudRunTag { host, .. }) =
+            question;
+        assert_eq!(*host, self.host, "the cleared host is asked about");
+        self.standing.borrow().clone()
     }
 }
 

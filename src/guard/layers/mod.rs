@@ -10,6 +10,7 @@ pub(super) mod control_plane;
 mod listener;
 mod marker;
 pub(super) mod parse;
+mod platform_standing;
 pub(super) mod preview;
 pub(super) mod production;
 pub(super) mod proof;
@@ -81,6 +82,11 @@ impl Statement {
     pub(super) fn not_reached() -> Self {
         let fact = "not reached: an earlier layer refused".into();
         Self { decision: LayerDecision::NotReached, code: None, fact, remedy: None }
+    }
+
+    /// Adds a fact that does not change the decision.
+    fn also(self, fact: &str) -> Self {
+        Self { fact: format!("{}; {fact}", self.fact), ..self }
     }
 
     /// Refuses because an earlier layer left a fact unset.

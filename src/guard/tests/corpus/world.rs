@@ -22,6 +22,7 @@ const KEY: &str = "only previews have it";
 struct World {
     resolution: Result<Resolution, ResolveError>,
     facts: ControlPlaneFacts,
+    standing: Result<PlatformStanding, ControlPlaneError>,
     answer: MarkerAnswer,
     key: Secret,
 }
@@ -35,6 +36,10 @@ impl Resolve for World {
 impl ControlPlane for World {
     fn deployments(&self, _: &DeploymentQuestion<'_>) -> Result<ControlPlaneFacts, ControlPlaneError> {
         Ok(self.facts.clone())
+    }
+
+    fn platform_standing(&self, _: &PlatformQuestion<'_>) -> Result<PlatformStanding, ControlPlaneError> {
+        self.standing.clone()
     }
 }
 
@@ -52,6 +57,7 @@ impl World {
         Self {
             resolution: Ok(FixedResolver::answering(&["76.76.21.21"]).0.unwrap()),
             facts,
+            standing: Ok(PlatformStanding::Unknown),
             answer: marker("200 environment=preview"),
             key: Secret::new(KEY.into()),
         }
@@ -73,19 +79,57 @@ pub(super) fn judge_names(text: &str) -> Refuser {
     world.examine(&stage(OWN_PREVIEW))
 }
 
-/// Deployments are separated by `+`; `at=` names another target, `trust=` another deployer. The marker is in order.
+/// Deployments are separated by `+`; `at=` names another target, `trust=` another deployer, `platform=` what the
+/// platform itself says. The marker is in order.
 pub(super) fn judge_forge(text: &str) -> Refuser {
     let mut inquiry = stage(OWN_PREVIEW);
+    let mut standing = Ok(PlatformStanding::Unknown);
     for (key, value) in words(text) {
         match key.as_str() {
             "at" => inquiry.candidates[0].raw = value,
             "trust" => inquiry.policy.deployers.push(value),
+            "platform" => standing = said_by_platform(&value),
             _ => {}
         }
     }
-    let host = url::Url::parse(&inquiry.candidates[0].raw).unwrap().host_str().unwrap().to_owned();
+    let host = host_of(&inquiry);
+    pin_platform(&mut inquiry.policy, &host);
     let answer = marker(&format!("200 environment=preview host={host}"));
-    World { facts: forge(text), answer, ..World::in_order() }.examine(&inquiry)
+    World { facts: forge(text), standing, answer, ..World::in_order() }.examine(&inquiry)
+}
+
+fn host_of(inquiry: &Inquiry) -> String {
+    url::Url::parse(&inquiry.candidates[0].raw).unwrap().host_str().unwrap().to_owned()
+}
+
+/// Where the target lies on a platform that can be asked, the policy names it.
+fn pin_platform(policy: &mut Policy, host: &str) {
+    let (name, project, service) = match host.rsplit_once('.').map_or("", |(rest, _)| rest) {
+        rest if rest.ends_with(".web") => ("firebase", "kiosk", None),
+        rest if rest.ends_with(".run") => {
+            ("cloud-run", "kiosk-a1b2c3-uc", Some("projects/stall/locations/us-central1/services/kiosk"))
+        }
+        _ => return,
+    };
+    let keys = PlatformKeys {
+        project: Some(project.into()),
+        service: service.map(str::to_owned),
+        ..PlatformKeys::default()
+    };
+    let platform = Platform::pin(name, &keys).unwrap();
+    policy.preview.extend_from_slice(platform.previews());
+    policy.platform = Some(platform);
+}
+
+fn said_by_platform(word: &str) -> Result<PlatformStanding, ControlPlaneError> {
+    let what = "the corpus says so".to_owned();
+    match word {
+        "apart" => Ok(PlatformStanding::Apart),
+        "live" => Ok(PlatformStanding::Live { what }),
+        "foreign" => Ok(PlatformStanding::Foreign { what }),
+        "nothing" => Err(ControlPlaneError::Failed { what, remedy: "run again".into() }),
+        other => panic!("no platform says {other}"),
+    }
 }
 
 /// The policy requires a marker unless the line says `required=no`; the forge knows of no deployment unless it says
@@ -109,17 +153,28 @@ pub(super) fn judge_marker(text: &str) -> Refuser {
     World { facts, ..world }.examine(&inquiry)
 }
 
-/// The preview was cleared, and while load runs the world changes.
+/// The preview was cleared, and while load runs the world changes; what the platform says begins with the target.
 pub(super) fn judge_later(text: &str) -> Refuser {
-    let (kind, text) = text.split_once(':').expect("what changes, and to what");
+    let (kind, mut text) = text.split_once(':').expect("what changes, and to what");
     let mut inquiry = stage(OWN_PREVIEW);
     inquiry.policy.marker.is_required = true;
     let mut world = World::in_order();
+    if kind == "platform" {
+        let (target, said) = text.split_once(' ').expect("a target, and what the platform says of it");
+        inquiry.candidates[0].raw = target.to_owned();
+        let host = host_of(&inquiry);
+        pin_platform(&mut inquiry.policy, &host);
+        world.facts.deployments[0].urls = vec![target.to_owned()];
+        world.answer = marker(&format!("200 environment=preview host={host}"));
+        world.standing = said_by_platform("apart");
+        text = said;
+    }
     let target = clear(&inquiry, &world.outside()).unwrap();
     match kind {
         "dns" => world.resolution = resolution(text),
         "forge" => world.facts = forge(text),
         "marker" => world.answer = marker(text),
+        "platform" => world.standing = said_by_platform(text),
         other => panic!("{other} does not change"),
     }
     let mut news = Vec::new();
@@ -192,7 +247,7 @@ fn forge(text: &str) -> ControlPlaneFacts {
                 "url" => deployment.urls = vec![value],
                 "head" => facts.head_sha = value,
                 "open" => facts.is_open = value == "true",
-                "at" | "trust" => {}
+                "at" | "trust" | "platform" => {}
                 other => panic!("the forge tells no {other}"),
             }
         }
