@@ -142,7 +142,7 @@ fn a_deployment_that_is_not_this_pull_requests_own_preview_is_refused() {
     for deployments in [
         vec![],
         state("inactive"),
-        state("pending"),
+        state("error"),
         by("mallory"),
         vec![deployment(7, HEAD_SHA, "Production", host)],
         vec![deployment(7, &"f".repeat(40), "Preview", host)],
