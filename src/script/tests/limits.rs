@@ -26,7 +26,7 @@ const HOST_BOMBS: [&str; 13] = [
     "wrk.format('POST', '/', {}, ('x'):rep(3e7))",
     "pcall(wrk.format, 'GET', '/' .. ('x'):rep(3e7)) error('x')",
     "pcall(wrk.format, 'GET', '/', {A = ('x'):rep(3e7)}) error('x')",
-    "for i = 1, 1e9 do wrk.format('POST', '/', {}, ('x'):rep(1e6) .. i) end",
+    "for i = 1, 300 do wrk.format('POST', '/', {}, ('x'):rep(1e6) .. i) end error('x')",
     "wrk.tag(('x'):rep(3e7))",
     "wrk.basic(('x'):rep(3e7), ('x'):rep(3e7))",
     "local f = io.open('out', 'w') while true do f:write(('x'):rep(1e6)) end",
