@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::secret::Secret;
 
@@ -184,6 +185,12 @@ pub struct ServicePlan {
     pub dir: PathBuf,
     /// The file that takes what the service prints.
     pub log: PathBuf,
+}
+
+/// Returns the host that a URL names, in lower case and without the dot of an absolute name.
+pub(crate) fn host_of(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    Some(url.host_str()?.trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]

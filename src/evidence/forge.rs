@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Google, gitlab};
+use super::{Google, gitlab, runtime};
 use crate::context::Forge;
 use crate::github::{Client, DeploymentDesk, DeploymentFilter, DeploymentRecord, GithubError};
 use crate::guard::{
@@ -166,32 +166,13 @@ pub(super) fn failed(error: &GithubError) -> ControlPlaneError {
     ControlPlaneError::Failed { what: error.to_string(), remedy }
 }
 
-/// Runs a conversation to its end, or until it took too long or is cancelled.
-///
-/// On a thread of its own: the caller may itself run on a runtime, which must not be blocked from within.
+/// Runs a conversation with GitHub, as [`super::runtime::converse`] does.
 pub(super) fn converse<T: Send>(
     conversation: impl Future<Output = Result<T, GithubError>> + Send,
     cancel: &CancellationToken,
 ) -> Result<T, ControlPlaneError> {
-    let gave_up =
-        |what: &str| ControlPlaneError::Failed { what: what.to_owned(), remedy: "run again".into() };
-    let talk = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| gave_up(&format!("cannot ask the forge: {error}")))?;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(gave_up("interrupted before the forge answered")),
-                () = tokio::time::sleep(PATIENCE) => Err(gave_up("the forge took longer than 30 s to answer")),
-                said = conversation => said.map_err(|error| failed(&error)),
-            }
-        })
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("forge".into()).spawn_scoped(scope, talk);
-        let thread = thread.map_err(|error| gave_up(&format!("cannot ask the forge: {error}")))?;
-        thread.join().unwrap_or_else(|_| Err(gave_up("asking the forge went wrong")))
-    })
+    let conversation = async { conversation.await.map_err(|error| failed(&error)) };
+    runtime::converse("the forge", PATIENCE, cancel, conversation)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! deployments.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,8 +12,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Forges;
-use super::runtime::block_on;
-use super::web::{self, root_cause};
+use super::runtime::converse;
+use super::web::{self, failed};
 use crate::guard::{self, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion};
 use crate::secret::{Secret, may_carry_secrets};
 
@@ -29,9 +28,6 @@ const GITLAB_API: &str = "https://gitlab.com/api/v4";
 
 /// How long all questions together may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A page of a hundred entries is far below this.
-const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// As many environments are looked through; whoever has more keeps those that are stopped.
 const MAX_ENVIRONMENT_PAGES: u32 = 5;
@@ -81,19 +77,8 @@ pub(super) fn ask(
     let api = trusted_api(forges, question.api)?;
     let absent = ControlPlaneError::Absent("GitLab, without LOADGATE_GITLAB_TOKEN,");
     let token = forges.gitlab_token.as_ref().ok_or(absent)?;
-    let cannot = |error: &(dyn Error + 'static)| failed(format!("cannot ask GitLab: {}", root_cause(error)));
-    let client = web::client(&[]).map_err(|error| cannot(&error))?;
-    let client = client.build().map_err(|error| cannot(&error))?;
-    let desk = Desk { client, api, token };
-    let talk = async {
-        tokio::select! {
-            biased;
-            () = forges.cancel.cancelled() => Err(failed("interrupted before GitLab answered".into())),
-            () = tokio::time::sleep(PATIENCE) => Err(failed("GitLab took longer than 30 s to answer".into())),
-            said = desk.talk(question) => said,
-        }
-    };
-    block_on(talk).map_err(|error| cannot(&error))?
+    let desk = Desk { client: web::client_for("GitLab")?, api, token };
+    converse("GitLab", PATIENCE, &forges.cancel, desk.talk(question))
 }
 
 /// Returns the API that may be asked: the policy's, else the one that everybody knows.
@@ -176,18 +161,7 @@ impl Desk<'_> {
             .extend(path);
         url.query_pairs_mut().extend_pairs(parameters);
         let request = self.client.get(url).header("PRIVATE-TOKEN", self.token.expose());
-        let response = request
-            .send()
-            .await
-            .map_err(|error| failed(format!("GitLab gave no answer ({what}): {}", root_cause(&error))))?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(denied(status, what));
-        }
-        let body = web::body(response, MAX_BODY_BYTES).await;
-        let body = body.map_err(|why| failed(format!("GitLab {why} ({what})")))?;
-        serde_json::from_slice(&body)
-            .map_err(|error| failed(format!("GitLab's answer cannot be read ({what}): {error}")))
+        web::read_json(request, "GitLab", what, |status| denied(status, what)).await
     }
 }
 
@@ -232,10 +206,6 @@ fn denied(status: u16, what: &str) -> ControlPlaneError {
         _ => "run again".to_owned(),
     };
     ControlPlaneError::Failed { what: format!("GitLab answered {status} ({what})"), remedy }
-}
-
-fn failed(what: String) -> ControlPlaneError {
-    ControlPlaneError::Failed { what, remedy: "run again".into() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! Both addresses are fixed, so that nothing in the environment chooses who hears the token or who answers. Facts are
 //! told; what follows from them is the guard's to say. Without a token nobody is asked.
 
-use std::error::Error;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,10 +11,11 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::runtime::block_on;
-use super::web::{self, root_cause};
+use super::runtime::converse;
+use super::web::{self, failed};
 use crate::guard::{ControlPlaneError, PlatformQuestion, PlatformStanding};
 use crate::secret::{Secret, may_carry_secrets};
+use crate::target::host_of;
 
 /// The variable that holds an OAuth access token of an account that may read the platform.
 pub const GOOGLE_TOKEN_VARIABLE: &str = "LOADGATE_GOOGLE_TOKEN";
@@ -28,9 +28,6 @@ const RUN_API: &str = "https://run.googleapis.com";
 
 /// How long all questions together may take: load goes on meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A service with two thousand tags, each told twice, is below this.
-const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// No name of Google's is longer; it is cut where it is shown.
 const MAX_SHOWN_CHARS: usize = 120;
@@ -90,22 +87,8 @@ impl Google {
             PlatformQuestion::FirebaseChannel { .. } => &self.firebase,
             PlatformQuestion::CloudRunTag { .. } => &self.run,
         };
-        let cannot =
-            |error: &(dyn Error + 'static)| failed(format!("cannot ask {}: {}", api.name, root_cause(error)));
-        let client = web::client(&[]).map_err(|error| cannot(&error))?;
-        let client = client.build().map_err(|error| cannot(&error))?;
-        let desk = Desk { client, api, token };
-        let talk = async {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(failed(format!("interrupted before {} answered", api.name))),
-                () = tokio::time::sleep(PATIENCE) => {
-                    Err(failed(format!("{} took longer than {} s to answer", api.name, PATIENCE.as_secs())))
-                }
-                said = desk.talk(question) => said,
-            }
-        };
-        block_on(talk).map_err(|error| cannot(&error))?
+        let desk = Desk { client: web::client_for(api.name)?, api, token };
+        converse(api.name, PATIENCE, cancel, desk.talk(question))
     }
 }
 
@@ -160,18 +143,7 @@ impl Desk<'_> {
         // Each part becomes one segment, so that no part can name another place.
         url.path_segments_mut().map_err(|()| unfit())?.pop_if_empty().extend(path);
         let request = self.client.get(url).bearer_auth(self.token.expose());
-        let response = request
-            .send()
-            .await
-            .map_err(|error| failed(format!("{name} gave no answer ({what}): {}", root_cause(&error))))?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(self.denied(status, what));
-        }
-        let body = web::body(response, MAX_BODY_BYTES).await;
-        let body = body.map_err(|why| failed(format!("{name} {why} ({what})")))?;
-        serde_json::from_slice(&body)
-            .map_err(|error| failed(format!("the answer of {name} cannot be read ({what}): {error}")))
+        web::read_json(request, name, what, |status| self.denied(status, what)).await
     }
 
     fn denied(&self, status: u16, what: &str) -> ControlPlaneError {
@@ -316,18 +288,9 @@ fn visited(revision: &str, percent: u32) -> PlatformStanding {
     PlatformStanding::Live { what }
 }
 
-fn host_of(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    Some(url.host_str()?.trim_end_matches('.').to_ascii_lowercase())
-}
-
 /// Quotes a text of the answer, so that it cannot do more than be read.
 fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(MAX_SHOWN_CHARS).collect::<String>())
-}
-
-fn failed(what: String) -> ControlPlaneError {
-    ControlPlaneError::Failed { what, remedy: "run again".into() }
 }
 
 #[cfg(test)]
@@ -551,7 +514,7 @@ mod tests {
             (Reply::json(200, "[]"), "cannot be read", "run again"),
             (Reply::json(200, "{}"), "cannot be read", "run again"),
             (Reply::json(200, "{\"name\":\"sites/x\"}"), "answers about", "run again"),
-            (Reply::json(200, &" ".repeat(MAX_BODY_BYTES + 1)), "says more than", "run again"),
+            (Reply::json(200, &" ".repeat(web::MAX_BODY_BYTES + 1)), "says more than", "run again"),
         ]
     }
 

@@ -6,6 +6,12 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
+use serde::de::DeserializeOwned;
+
+use crate::guard::ControlPlaneError;
+
+/// A page of a hundred entries, or a service with two thousand tags, each told twice, is far below this.
+pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// The system's roots, read once: it takes 6 ms of processor time, and questions are asked again while load runs.
 static SYSTEM_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
@@ -33,17 +39,48 @@ pub(super) fn client(trusted_roots: &[Vec<u8>]) -> Result<reqwest::ClientBuilder
 }
 
 /// Returns the body of an answer, or says in words that fit behind the name of who answered why it cannot be had.
-pub(super) async fn body(mut response: reqwest::Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(piece) =
         response.chunk().await.map_err(|error| format!("broke off: {}", root_cause(&error)))?
     {
-        if body.len() + piece.len() > max_bytes {
-            return Err(format!("says more than {max_bytes} bytes"));
+        if body.len() + piece.len() > MAX_BODY_BYTES {
+            return Err(format!("says more than {MAX_BODY_BYTES} bytes"));
         }
         body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+/// Returns a client to ask `who` with.
+pub(super) fn client_for(who: &str) -> Result<reqwest::Client, ControlPlaneError> {
+    let cannot = |error: &(dyn Error + 'static)| failed(format!("cannot ask {who}: {}", root_cause(error)));
+    client(&[]).map_err(|error| cannot(&error))?.build().map_err(|error| cannot(&error))
+}
+
+/// Asks `who` about `what` and reads the JSON of its answer; `denied` says what another status than 200 means.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    who: &str,
+    what: &str,
+    denied: impl FnOnce(u16) -> ControlPlaneError,
+) -> Result<T, ControlPlaneError> {
+    let response = request
+        .send()
+        .await
+        .map_err(|error| failed(format!("{who} gave no answer ({what}): {}", root_cause(&error))))?;
+    let status = response.status().as_u16();
+    if status != 200 {
+        return Err(denied(status));
+    }
+    let body = body(response).await.map_err(|why| failed(format!("{who} {why} ({what})")))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| failed(format!("the answer of {who} cannot be read ({what}): {error}")))
+}
+
+/// Returns the failure of a question that may be asked again.
+pub(super) fn failed(what: String) -> ControlPlaneError {
+    ControlPlaneError::Failed { what, remedy: "run again".into() }
 }
 
 /// Returns what is behind an error; the words before it name only the URL and the library's own parts.

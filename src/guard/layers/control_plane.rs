@@ -4,8 +4,6 @@
 //! The flags `production_environment` and `transient_environment` only count against a target: forges set the first
 //! to false for live sites too. What is not answered counts as a no.
 
-use url::Url;
-
 use super::context::{is_production, object_to_environment};
 use super::preview::is_preview_of;
 use super::{Statement, platform_standing};
@@ -15,6 +13,7 @@ use crate::guard::{
     Case, ControlPlaneError, ControlPlaneFacts, DeployedFacts, DeploymentQuestion, Depth, PreviewPattern,
     names,
 };
+use crate::target::host_of;
 
 /// States of a deployment that has not ended yet, at GitHub and at GitLab.
 const UNDER_WAY: [&str; 5] = ["created", "in_progress", "pending", "queued", "running"];
@@ -285,11 +284,6 @@ fn is_now_at(deployment: &DeployedFacts, host: &str) -> bool {
 
 fn was_at(deployment: &DeployedFacts, host: &str) -> bool {
     deployment.urls.iter().any(|url| host_of(url).as_deref() == Some(host))
-}
-
-fn host_of(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    Some(url.host_str()?.trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]
