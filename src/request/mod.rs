@@ -48,6 +48,7 @@ pub use source::{
 };
 pub use template_error::{RequestPart, RequestTextError, RowError, TemplateError};
 pub use token::{MAX_TOKENS, Tokens};
+pub(crate) use wire::{MAX_DIGITS, decimal};
 pub use wire::{Wire, WirePart};
 
 use serde::{Deserialize, Serialize};

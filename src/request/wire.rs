@@ -165,8 +165,9 @@ impl Wire {
             let name = self.put(b"content-length");
             self.put(b": ");
             let start = self.bytes.len();
-            let mut digits = [0; MAX_LENGTH_DIGITS];
-            self.put(decimal(body.len(), &mut digits));
+            let mut digits = [0; MAX_DIGITS];
+            let first = decimal(body.len() as u64, &mut digits);
+            self.put(&digits[first..]);
             self.fields.push(Field { name, value: start..self.bytes.len(), is_secret: false });
             self.put(b"\r\n");
         }
@@ -197,18 +198,18 @@ impl Wire {
     }
 }
 
-/// As many digits as the largest `usize` has.
-const MAX_LENGTH_DIGITS: usize = 20;
+/// As many digits as the largest number of 64 bits has.
+pub(crate) const MAX_DIGITS: usize = 20;
 
-/// Writes a number without asking for memory.
-fn decimal(mut number: usize, digits: &mut [u8; MAX_LENGTH_DIGITS]) -> &[u8] {
+/// Writes a number at the end of the digits, without asking for memory; returns where it begins.
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; MAX_DIGITS]) -> usize {
     let mut start = digits.len();
     loop {
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return &digits[start..];
+            return start;
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Whole numbers as Lua writes them, without asking Lua.
 
+use crate::request::{MAX_DIGITS, decimal};
+
 /// From here on the text of a number is Lua's own business.
 const LIMIT: f64 = 1e15;
 
 /// Room for the digits of a number.
 #[derive(Debug, Default)]
-pub(super) struct Digits([u8; 20]);
+pub(super) struct Digits([u8; MAX_DIGITS]);
 
 impl Digits {
     /// Returns the text of a whole number of moderate size; others are left to Lua.
@@ -14,7 +16,7 @@ impl Digits {
         if !is_plain || (number == 0.0 && number.is_sign_negative()) {
             return None;
         }
-        let start = self.write(number.abs() as u64);
+        let start = decimal(number.abs() as u64, &mut self.0);
         if number >= 0.0 {
             return Some(&self.0[start..]);
         }
@@ -24,21 +26,8 @@ impl Digits {
 
     /// Returns the text of a count.
     pub(super) fn of_count(&mut self, count: usize) -> &[u8] {
-        let start = self.write(count as u64);
+        let start = decimal(count as u64, &mut self.0);
         &self.0[start..]
-    }
-
-    /// Writes digits at the end and returns where they begin; the largest number has twenty of them.
-    fn write(&mut self, mut number: u64) -> usize {
-        let mut start = self.0.len();
-        loop {
-            start -= 1;
-            self.0[start] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return start;
-            }
-        }
     }
 }
 
