@@ -85,10 +85,7 @@ impl Carrier {
                 let connection = own.connection.as_mut().expect("the carrier was ready");
                 connection.exchange(exchange, index).await
             }
-            Self::Rider(rider) => match index {
-                0 => rider.exchange(exchange).await,
-                _ => rider.next_answer(exchange, index).await,
-            },
+            Self::Rider(rider) => rider.exchange(exchange, index).await,
         }
     }
 

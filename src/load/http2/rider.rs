@@ -83,22 +83,16 @@ impl Rider {
         self.place.take_traffic()
     }
 
-    /// Sends what a wire form holds, each request on a stream of its own, and awaits the first answer.
-    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>) -> Result<Answer, Failure> {
-        self.streams.clear();
-        if !self.preparation.prepare(exchange.wire, self.place.scheme()) {
-            return Err(Failure::Write);
+    /// Sends what a wire form holds, each request on a stream of its own, and awaits the first answer; after that,
+    /// `index` of them having come, awaits the next one.
+    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
+        let Exchange { wire, interest, witness, deadline } = exchange;
+        if index == 0 {
+            self.streams.clear();
+            if !self.preparation.prepare(wire, self.place.scheme()) {
+                return Err(Failure::Write);
+            }
         }
-        self.next_answer(exchange, 0).await
-    }
-
-    /// Awaits the next of several answers; `index` of them have come.
-    pub(crate) async fn next_answer(
-        &mut self,
-        exchange: Exchange<'_>,
-        index: usize,
-    ) -> Result<Answer, Failure> {
-        let Exchange { interest, witness, deadline, .. } = exchange;
         self.send_from(index);
         let mut was_resent = false;
         loop {
