@@ -4,6 +4,7 @@
 //! sends the next request on a connection can cost much less. What a client costs above it is its own.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use cargo_loadgate::clock;
@@ -23,7 +24,12 @@ pub(crate) fn cost_us(port: u16, connections: u32, seconds: u64) -> Outcome<f64>
     let program = std::env::current_exe()?;
     let mut command = pinned(Processor::Clients, None, &program.display().to_string());
     let arguments = [port.to_string(), connections.to_string(), seconds.to_string()];
-    let Spent { processor_seconds, output } = spend(command.arg(FLOOR).args(arguments))?;
+    cost_of(command.arg(FLOOR).args(arguments))
+}
+
+/// Runs a floor, which prints how many answers came; returns microseconds of processor time for each of them.
+pub(crate) fn cost_of(floor: &mut Command) -> Outcome<f64> {
+    let Spent { processor_seconds, output } = spend(floor)?;
     let strange = || Failure::Client(format!("the floor said something else than expected: {output}"));
     let answers: f64 = output.trim().parse().map_err(|_| strange())?;
     Ok(processor_seconds * 1e6 / answers)

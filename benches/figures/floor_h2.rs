@@ -28,7 +28,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::process::{Processor, Spent, pinned, spend};
+use crate::floor::cost_of;
+use crate::process::{Processor, pinned};
 use crate::site::{PREVIEW, PREVIEW_ADDRESS, ROOT, Site};
 use crate::{Failure, Outcome};
 
@@ -46,10 +47,7 @@ pub(crate) fn cost_us(site: &Site, connections: u32, streams: u32, seconds: u64)
     let mut command = pinned(Processor::Clients, site.inside.as_deref(), &program.display().to_string());
     let numbers = [u64::from(connections), u64::from(streams), seconds].map(|number| number.to_string());
     let root = site.project.path().join(ROOT);
-    let Spent { processor_seconds, output } = spend(command.arg(FLOOR_H2).arg(root).args(numbers))?;
-    let strange = || Failure::Client(format!("the floor said something else than expected: {output}"));
-    let answers: f64 = output.trim().parse().map_err(|_| strange())?;
-    Ok(processor_seconds * 1e6 / answers)
+    cost_of(command.arg(FLOOR_H2).arg(root).args(numbers))
 }
 
 /// Is the floor: sends until its time is over and prints how many answers came.
