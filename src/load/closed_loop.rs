@@ -5,13 +5,11 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep_until;
-
 use super::crew::Crew;
+use super::engine::sleep_until;
 use super::line::Line;
 use super::pacer::{Ceiling, Roster, Turn, Window};
 use super::worker::Assignment;
@@ -52,7 +50,7 @@ impl Plan {
             let now = clock::monotonic();
             match self.turn_of(line, now) {
                 Turn::At(instant) if instant <= now => return,
-                Turn::At(instant) => sleep_until(instant.into()).await,
+                Turn::At(instant) => sleep_until(instant).await,
                 Turn::Unannounced => crew.window().announced().await,
                 Turn::Over => std::future::pending().await,
             }
@@ -100,10 +98,8 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
         }
         if let Some(ceiling) = &plan.ceiling {
             let slot = ceiling.borrow_mut().take_slot(now);
-            // A timer knows whole milliseconds only: one for a slot that has come would hold every request up.
             if slot > now {
-                let mut wait = pin!(sleep_until(slot.into()));
-                line.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+                line.rest_until(slot).await;
                 now = clock::monotonic();
             }
         }

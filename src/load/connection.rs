@@ -1,8 +1,8 @@
 //! A connection carries one request after the other to the cleared target.
 //!
 //! [`open`] is the one function of the program that opens sockets for load. An exchange costs two system calls: the
-//! request is written right behind the last answer, and tokio clears a socket's readiness after a partial read, so
-//! the next read waits for the poller instead of asking the socket in vain.
+//! request is written right behind the last answer, and a socket that gave less than it was asked for
+//! counts as empty, so the next read waits for the poller instead of asking the socket in vain.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,17 +14,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
 use super::codec::{Answer, Decoder};
+use super::engine::{Sleep, TcpStream, sleep_until};
 use super::moved::Moved;
 use super::stamp::StampedStream;
 use super::tls::Tls;
 use super::witness::Witness;
-use crate::clock;
 use crate::guard::ClearedTarget;
 use crate::measurement::OutcomeClass;
 use crate::request::{Interest, Wire};
@@ -109,7 +106,7 @@ pub(crate) enum Stream {
 /// Opens a stream to one of the target's pinned addresses; `attempt` says with which to begin.
 pub(crate) async fn open(target: &ClearedTarget, attempt: usize, tls: Option<&Tls>) -> io::Result<Stream> {
     let tcp = connect(target, attempt).await?;
-    tcp.set_nodelay(true)?;
+    tcp.socket().set_nodelay(true)?;
     let tcp = StampedStream::new(tcp);
     Ok(match tls {
         None => Stream::Plain(tcp),
@@ -295,12 +292,12 @@ impl Stream {
 
     /// Reads what is there; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        let result = match self {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
+        let tls = match self {
+            Self::Plain(tcp) => return tcp.poll_receive(cx, buffer),
+            Self::Tls(tls) => tls,
         };
-        match ready!(result) {
+        let mut buffer = ReadBuf::new(buffer);
+        match ready!(Pin::new(tls).poll_read(cx, &mut buffer)) {
             Ok(()) => Poll::Ready(Ok(buffer.filled().len())),
             // Many servers end TLS without saying so; whether the answer was complete is for the codec to decide.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
@@ -316,7 +313,7 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         while *written < bytes.len() {
             let count = ready!(match self {
-                Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, &bytes[*written..]),
+                Self::Plain(tcp) => tcp.poll_send(cx, &bytes[*written..]),
                 Self::Tls(tls) => Pin::new(tls).poll_write(cx, &bytes[*written..]),
             })?;
             if count == 0 {
@@ -336,16 +333,15 @@ impl Stream {
 /// One timer a connection serves all its requests. It is armed again only when it has run out, about once a time-out,
 /// because arming costs more than all other bookkeeping of a request. It must be used by one task only.
 pub(crate) struct Deadline {
-    sleep: Pin<Box<Sleep>>,
+    sleep: Sleep,
     timeout: Duration,
     expires_at: Instant,
-    is_registered: bool,
 }
 
 impl Deadline {
     /// Makes a deadline that has not been started.
     pub(crate) fn new(timeout: Duration, now: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(now.into())), timeout, expires_at: now, is_registered: false }
+        Self { sleep: sleep_until(now), timeout, expires_at: now }
     }
 
     /// Starts the time of one request.
@@ -356,63 +352,73 @@ impl Deadline {
     /// Is ready when the deadline has passed; asked whenever the awaited thing is pending.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // The timer knows this task from an earlier wait and will wake it.
-        if self.is_registered && !self.sleep.is_elapsed() {
+        if self.sleep.is_waiting() {
             return Poll::Pending;
         }
-        // Where the runtime's fairness interrupted a flood of data, the timer is not asked either, and says nothing.
-        if !has_budget_remaining() {
-            return if clock::monotonic() < self.expires_at { Poll::Pending } else { Poll::Ready(()) };
-        }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if self.sleep.deadline().into_std() >= self.expires_at {
-                self.is_registered = false;
+        while Pin::new(&mut self.sleep).poll(cx).is_ready() {
+            if self.sleep.deadline() >= self.expires_at {
                 return Poll::Ready(());
             }
-            self.sleep.as_mut().reset(self.expires_at.into());
+            self.sleep.reset(self.expires_at);
         }
-        self.is_registered = has_budget_remaining();
         Poll::Pending
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
-    use tokio::task::coop::consume_budget;
-    use tokio::time::timeout;
-
     use super::*;
+    use crate::clock;
+    use crate::load::engine::{run, timeout, yield_now};
 
-    #[tokio::test]
-    async fn a_flood_of_data_does_not_put_off_the_deadline() {
-        let now = clock::monotonic();
-        let mut deadline = Deadline::new(Duration::from_millis(30), now);
-        deadline.start(now);
+    const TIMEOUT: Duration = Duration::from_millis(30);
 
-        let flooded = poll_fn(|cx| {
-            // What a socket does that always has data: it takes all that the runtime grants and is interrupted.
-            while pin!(consume_budget()).poll(cx).is_ready() {}
-            deadline.poll(cx)
+    #[test]
+    fn a_deadline_passes_once_for_each_time_it_is_started() {
+        run(async {
+            let before = clock::monotonic();
+            let mut deadline = Deadline::new(TIMEOUT, before);
+
+            for turn in 1..=2 {
+                deadline.start(clock::monotonic());
+                let passed = poll_fn(|cx| deadline.poll(cx));
+                assert!(timeout(100 * TIMEOUT, passed).await.is_some());
+                assert!(before.elapsed() >= TIMEOUT * turn);
+            }
         });
-
-        assert!(timeout(Duration::from_secs(2), flooded).await.is_ok());
-        assert!(now.elapsed() >= Duration::from_millis(30));
     }
 
-    #[tokio::test]
-    async fn a_deadline_survives_a_flood_that_ends() {
-        let now = clock::monotonic();
-        let mut deadline = Deadline::new(Duration::from_millis(30), now);
-        deadline.start(now);
-        let mut has_flooded = false;
+    #[test]
+    fn a_deadline_that_is_put_off_does_not_pass_before() {
+        run(async {
+            let before = clock::monotonic();
+            let mut deadline = Deadline::new(TIMEOUT, before);
+            deadline.start(before);
+            let mut is_answered = false;
 
-        let silent = poll_fn(|cx| {
-            while !has_flooded && pin!(consume_budget()).poll(cx).is_ready() {}
-            has_flooded = true;
-            deadline.poll(cx)
+            let passed = poll_fn(|cx| {
+                let state = deadline.poll(cx);
+                if !std::mem::replace(&mut is_answered, true) {
+                    // The request was answered in time, and the next one has left a little later.
+                    deadline.start(before + TIMEOUT / 2);
+                }
+                state
+            });
+
+            assert!(timeout(100 * TIMEOUT, passed).await.is_some());
+            assert!(before.elapsed() >= TIMEOUT * 3 / 2);
         });
+    }
 
-        assert!(timeout(Duration::from_secs(2), silent).await.is_ok());
+    #[test]
+    fn a_task_that_always_has_something_to_do_does_not_put_off_the_deadline() {
+        run(async {
+            let mut deadline = Deadline::new(TIMEOUT, clock::monotonic());
+            deadline.start(clock::monotonic());
+
+            while poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending() {
+                yield_now().await;
+            }
+        });
     }
 }

@@ -3,18 +3,18 @@
 //! It opens its connection when a request needs it, carries requests one at a time and settles each with exactly one
 //! outcome.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
 
 use super::carrier::Carrier;
 use super::codec::Answer;
 use super::connection::{Deadline, Exchange, Failure};
 use super::crew::Crew;
 use super::echo::PREFIX_BYTES;
+use super::engine::{Sleep, sleep, sleep_until};
 use super::tally::Times;
 use super::witness::Witness;
 use crate::clock;
@@ -81,8 +81,16 @@ impl Line {
 
     /// Waits for a while with an idle connection.
     pub(crate) async fn rest(&mut self, pause: Duration) {
-        let mut wait = std::pin::pin!(sleep(pause));
-        self.idle_until(|cx| wait.as_mut().poll(cx), || {}).await;
+        self.rest_for(sleep(pause)).await;
+    }
+
+    /// Waits until an instant with an idle connection.
+    pub(crate) async fn rest_until(&mut self, instant: Instant) {
+        self.rest_for(sleep_until(instant)).await;
+    }
+
+    async fn rest_for(&mut self, mut wait: Sleep) {
+        self.idle_until(|cx| Pin::new(&mut wait).poll(cx), || {}).await;
     }
 
     /// Opens a connection before a request needs it. A failure is charged to no request.
@@ -132,7 +140,7 @@ impl Line {
     /// Waits as long as the server asked to be left alone; returns whether it did.
     pub(crate) async fn wait_for_hold(&mut self, now: Instant) -> bool {
         let Some(until) = self.crew.orders().hold.until(now) else { return false };
-        self.rest(until.min(self.crew.ends_at()).saturating_duration_since(now)).await;
+        self.rest_until(until.min(self.crew.ends_at())).await;
         true
     }
 

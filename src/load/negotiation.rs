@@ -7,11 +7,9 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::time::timeout;
-
 use super::LoadError;
 use super::connection::open;
+use super::engine::{Engine, timeout};
 use super::tls::Tls;
 use crate::guard::ClearedTarget;
 use crate::scenario::Protocol;
@@ -36,7 +34,6 @@ pub(crate) fn agree(
 }
 
 fn ask(target: &ClearedTarget, tls: &Tls, patience: Duration) -> io::Result<bool> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(async { timeout(patience, open(target, 0, Some(tls))).await });
-    Ok(matches!(answer, Ok(Ok(stream)) if stream.is_http2()))
+    let answer = Engine::new()?.block_on(async { timeout(patience, open(target, 0, Some(tls))).await })?;
+    Ok(matches!(answer, Some(Ok(stream)) if stream.is_http2()))
 }

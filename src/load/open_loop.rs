@@ -5,15 +5,14 @@
 //! for the generator instead is spaced (see `pacer::Release`).
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::time::sleep_until;
 
 use super::crew::Crew;
+use super::engine::sleep_until;
 use super::line::Line;
 use super::pacer::{Part, Release, Schedule};
 use super::timer::Timer;
@@ -104,19 +103,19 @@ impl Board {
     }
 
     /// Hands out requests when they are due, until the crew's end.
-    pub(crate) async fn dispatch(&self, timer: &Timer) -> io::Result<()> {
+    pub(crate) async fn dispatch(&self, timer: &Timer) {
         loop {
             let now = clock::monotonic();
             self.hand_out(now);
             if now >= self.crew.ends_at() {
-                return Ok(());
+                return;
             }
             let ends_at = self.crew.ends_at();
             let can_hand_out = self.is_anyone_idle() && self.in_flight.has_room();
             let next = if can_hand_out { self.next_release().min(ends_at) } else { ends_at };
             let is_announced = self.crew.window().measured_from().is_some();
             if can_hand_out && is_announced {
-                timer.sleep_until(next).await?;
+                timer.sleep_until(next).await;
                 continue;
             }
             // Lines take what is due as they become free; waking for each request would only slow them down.
@@ -124,7 +123,7 @@ impl Board {
                 biased;
                 () = self.rested.notified() => {}
                 () = self.crew.window().announced(), if !is_announced => {}
-                result = timer.sleep_until(next) => result?,
+                () = timer.sleep_until(next) => {}
             }
         }
     }
@@ -254,7 +253,7 @@ impl Board {
 pub(crate) async fn run(board: Rc<Board>, number: usize) {
     let mut line = Line::new(Rc::clone(&board.crew), number);
     line.wait_for_turn().await;
-    sleep_until(board.opening[number].into()).await;
+    sleep_until(board.opening[number]).await;
     line.open_ahead().await;
     loop {
         line.back_off().await;

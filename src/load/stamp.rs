@@ -7,16 +7,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::socket::{poll_receive, poll_send};
+use super::engine::TcpStream;
 
 /// A TCP stream that may remember when the last bytes read from it had come in.
-#[derive(Debug)]
 pub(crate) struct StampedStream {
     tcp: TcpStream,
     #[cfg(target_os = "linux")]
@@ -49,6 +47,20 @@ impl StampedStream {
         #[cfg(not(target_os = "linux"))]
         None
     }
+
+    /// Reads what is there; nothing is the end of the stream.
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Some(stamps) = &mut self.stamps {
+            return stamps.poll_receive(&self.tcp, cx, space);
+        }
+        self.tcp.poll_receive(cx, space)
+    }
+
+    /// Writes as much as the socket takes; returns how much.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.tcp.poll_send(cx, bytes)
+    }
 }
 
 impl AsyncRead for StampedStream {
@@ -57,44 +69,35 @@ impl AsyncRead for StampedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        #[cfg(target_os = "linux")]
-        {
-            let stream = &mut *self;
-            if let Some(stamps) = &mut stream.stamps {
-                return stamps.poll_read(&stream.tcp, cx, buffer);
-            }
-        }
-        poll_receive(&self.tcp, cx, buffer)
+        let count = ready!(self.poll_receive(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for StampedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        poll_send(&self.tcp, cx, bytes)
+        self.poll_send(cx, bytes)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // TLS writes what it has as slices, which is nearly always one record.
-        if let [bytes] = slices {
-            return poll_send(&self.tcp, cx, bytes);
-        }
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        self.tcp.poll_send_slices(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.tcp.shut_down())
     }
 }
 
@@ -109,11 +112,9 @@ mod linux {
     use nix::sys::socket::{
         ControlMessageOwned, MsgFlags, TimestampingFlag, Timestamps, recvmsg, setsockopt,
     };
-    use tokio::io::ReadBuf;
-    use tokio::net::TcpStream;
 
     use crate::clock;
-    use crate::load::socket::poll_receive_with;
+    use crate::load::engine::TcpStream;
 
     /// Two readings of the clocks further apart than this say nothing about each other: the thread was interrupted.
     const LONGEST_PAIR: Duration = Duration::from_micros(5);
@@ -144,7 +145,7 @@ mod linux {
         pub(super) fn ask_for(tcp: &TcpStream) -> Option<Self> {
             let flags =
                 TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-            setsockopt(tcp, Timestamping, &flags).ok()?;
+            setsockopt(tcp.socket(), Timestamping, &flags).ok()?;
             let control = vec![0; nix::cmsg_space!(Timestamps).capacity()];
             Some(Self { control, offset: None, last: None })
         }
@@ -155,18 +156,18 @@ mod linux {
         }
 
         /// Reads what is there with its stamp.
-        pub(super) fn poll_read(
+        pub(super) fn poll_receive(
             &mut self,
             tcp: &TcpStream,
             cx: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            poll_receive_with(tcp, cx, buffer, |space| self.read(tcp, space))
+            space: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            tcp.poll_receive_with(cx, space, |socket, space| self.read(socket, space))
         }
 
-        fn read(&mut self, tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        fn read(&mut self, socket: &mio::net::TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
             let mut slices = [IoSliceMut::new(buffer)];
-            let fd = tcp.as_raw_fd();
+            let fd = socket.as_raw_fd();
             let message = recvmsg::<()>(fd, &mut slices, Some(&mut self.control), MsgFlags::empty())?;
             let stamp = message.cmsgs()?.find_map(|part| match part {
                 ControlMessageOwned::ScmTimestampsns(stamps) => Some(Duration::from(stamps.system)),
@@ -232,6 +233,7 @@ mod tests {
 
     use super::*;
     use crate::clock;
+    use crate::load::engine::{run, sleep};
 
     /// Returns the two ends of a connection; the second is a server's.
     #[expect(clippy::unwrap_used, reason = "loopback takes every connection")]
@@ -239,9 +241,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || listener.accept().unwrap().0);
-        let client = tokio::net::TcpSocket::new_v4().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test of a socket needs one")]
-        let client = client.connect(address).await.unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
         (client, server.join().unwrap())
     }
 
@@ -251,97 +252,109 @@ mod tests {
         stream
     }
 
-    #[tokio::test]
-    async fn bytes_that_waited_for_their_reader_have_the_time_of_their_arrival() {
-        let (client, mut server) = pair().await;
-        let mut client = stamped(client);
-        let waited = Duration::from_millis(50);
+    #[test]
+    fn bytes_that_waited_for_their_reader_have_the_time_of_their_arrival() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = stamped(client);
+            let waited = Duration::from_millis(50);
 
-        // The kernel begins to stamp a little after it is first asked, and a test may be interrupted at any point.
-        for _ in 0..50 {
-            let before = clock::monotonic();
-            server.write_all(b"early").unwrap();
-            let after = clock::monotonic();
-            tokio::time::sleep(waited).await;
-            let mut bytes = [0; 64];
-            let count = client.read(&mut bytes).await.unwrap();
-            assert_eq!(&bytes[..count], b"early");
+            // The kernel begins to stamp a little after it is first asked, and a test may be interrupted at any point.
+            for _ in 0..50 {
+                let before = clock::monotonic();
+                server.write_all(b"early").unwrap();
+                let after = clock::monotonic();
+                sleep(waited).await;
+                let mut bytes = [0; 64];
+                let count = client.read(&mut bytes).await.unwrap();
+                assert_eq!(&bytes[..count], b"early");
 
-            let Some(arrived_at) = client.arrived_at(before) else { continue };
-            assert!(arrived_at < after + waited / 2, "{:?}", arrived_at - before);
-            return;
-        }
-        panic!("loopback packets are stamped");
-    }
-
-    #[tokio::test]
-    async fn a_stamp_from_before_the_request_is_not_believed() {
-        let (client, mut server) = pair().await;
-        let mut client = stamped(client);
-        server.write_all(b"unasked").unwrap();
-
-        assert!(client.read(&mut [0; 64]).await.unwrap() > 0);
-
-        assert_eq!(client.arrived_at(clock::monotonic() + Duration::from_secs(1)), None);
-    }
-
-    #[tokio::test]
-    async fn without_stamps_nothing_is_claimed() {
-        let (client, mut server) = pair().await;
-        let mut client = StampedStream::new(client);
-        let before = clock::monotonic();
-        server.write_all(b"plain").unwrap();
-
-        assert!(client.read(&mut [0; 64]).await.unwrap() > 0);
-
-        assert_eq!(client.arrived_at(before), None);
-    }
-
-    #[tokio::test]
-    async fn reading_with_stamps_misses_no_byte_and_sees_the_end() {
-        let (client, mut server) = pair().await;
-        let mut client = stamped(client);
-        let sent: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
-        let expected = sent.clone();
-        let writer = thread::spawn(move || {
-            for piece in sent.chunks(7_919) {
-                server.write_all(piece).unwrap();
+                let Some(arrived_at) = client.arrived_at(before) else { continue };
+                assert!(arrived_at < after + waited / 2, "{:?}", arrived_at - before);
+                return;
             }
+            panic!("loopback packets are stamped");
         });
-
-        let mut received = Vec::new();
-        client.read_to_end(&mut received).await.unwrap();
-
-        writer.join().unwrap();
-        assert!(received == expected, "{} bytes of {}", received.len(), expected.len());
     }
 
-    #[tokio::test]
-    async fn slices_arrive_in_their_order_be_it_one_or_several() {
-        let (client, mut server) = pair().await;
-        let mut client = stamped(client);
+    #[test]
+    fn a_stamp_from_before_the_request_is_not_believed() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = stamped(client);
+            server.write_all(b"unasked").unwrap();
 
-        for slices in [&[IoSlice::new(b"one ")][..], &[IoSlice::new(b"and "), IoSlice::new(b"two")]] {
-            let whole: usize = slices.iter().map(|slice| slice.len()).sum();
-            assert_eq!(client.write_vectored(slices).await.unwrap(), whole);
-        }
-        client.shutdown().await.unwrap();
+            assert!(client.read(&mut [0; 64]).await.unwrap() > 0);
 
-        let mut received = String::new();
-        io::Read::read_to_string(&mut server, &mut received).unwrap();
-        assert_eq!(received, "one and two");
+            assert_eq!(client.arrived_at(clock::monotonic() + Duration::from_secs(1)), None);
+        });
     }
 
-    #[tokio::test]
-    async fn writing_goes_straight_through() {
-        let (client, mut server) = pair().await;
-        let mut client = stamped(client);
+    #[test]
+    fn without_stamps_nothing_is_claimed() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = StampedStream::new(client);
+            let before = clock::monotonic();
+            server.write_all(b"plain").unwrap();
 
-        client.write_all(b"ping").await.unwrap();
-        client.shutdown().await.unwrap();
+            assert!(client.read(&mut [0; 64]).await.unwrap() > 0);
 
-        let mut received = String::new();
-        io::Read::read_to_string(&mut server, &mut received).unwrap();
-        assert_eq!(received, "ping");
+            assert_eq!(client.arrived_at(before), None);
+        });
+    }
+
+    #[test]
+    fn reading_with_stamps_misses_no_byte_and_sees_the_end() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = stamped(client);
+            let sent: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
+            let expected = sent.clone();
+            let writer = thread::spawn(move || {
+                for piece in sent.chunks(7_919) {
+                    server.write_all(piece).unwrap();
+                }
+            });
+
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).await.unwrap();
+
+            writer.join().unwrap();
+            assert!(received == expected, "{} bytes of {}", received.len(), expected.len());
+        });
+    }
+
+    #[test]
+    fn slices_arrive_in_their_order_be_it_one_or_several() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = stamped(client);
+
+            for slices in [&[IoSlice::new(b"one ")][..], &[IoSlice::new(b"and "), IoSlice::new(b"two")]] {
+                let whole: usize = slices.iter().map(|slice| slice.len()).sum();
+                assert_eq!(client.write_vectored(slices).await.unwrap(), whole);
+            }
+            client.shutdown().await.unwrap();
+
+            let mut received = String::new();
+            io::Read::read_to_string(&mut server, &mut received).unwrap();
+            assert_eq!(received, "one and two");
+        });
+    }
+
+    #[test]
+    fn writing_goes_straight_through() {
+        run(async {
+            let (client, mut server) = pair().await;
+            let mut client = stamped(client);
+
+            client.write_all(b"ping").await.unwrap();
+            client.shutdown().await.unwrap();
+
+            let mut received = String::new();
+            io::Read::read_to_string(&mut server, &mut received).unwrap();
+            assert_eq!(received, "ping");
+        });
     }
 }

@@ -1,16 +1,13 @@
-//! A timer that is finer than tokio's, which wakes in whole milliseconds and would add half of one to each request.
+//! A timer that wakes when it is asked to, not a little later.
 //!
-//! On Linux it is a `timerfd`: two system calls a wake-up (arm, wait). The kernel wakes a sleeper 30 to 80 µs late, so
-//! where a processor is free the timer is set that much earlier and the rest is spun through while the worker's other
-//! tasks go on; that takes at most a quarter of the waiting time. Elsewhere it is tokio's own timer.
+//! The kernel wakes a sleeper 30 to 80 µs late, so where a processor is free the timer is set that much earlier and the
+//! rest is spun through while the worker's other tasks go on; that takes at most a quarter of the waiting time.
 
-use std::io;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
-pub(crate) use linux::Timer;
-#[cfg(not(target_os = "linux"))]
-pub(crate) use portable::Timer;
+use super::engine::{sleep_until, yield_now};
+use crate::clock;
 
 /// The most that a wake-up is brought forward: a processor that is asleep comes back within it.
 const LONGEST_LEAD: Duration = Duration::from_micros(100);
@@ -102,98 +99,30 @@ mod processors {
     }
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::cell::Cell;
-    use std::os::fd::OwnedFd;
+/// Wakes one task at instants.
+pub(crate) struct Timer(Cell<Lead>);
 
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
-    };
-    use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
-    use tokio::task::yield_now;
-
-    use super::{Duration, Instant, Lead, io};
-    use crate::clock;
-
-    /// Wakes one task at instants.
-    pub(crate) struct Timer {
-        fd: AsyncFd<OwnedFd>,
-        lead: Cell<Lead>,
+impl Timer {
+    /// Makes a timer.
+    pub(crate) fn new(lead: Lead) -> Self {
+        Self(Cell::new(lead))
     }
 
-    impl Timer {
-        /// Makes a timer for the current runtime.
-        #[expect(
-            deprecated,
-            reason = "sound here: an `OwnedFd` keeps its descriptor, and what the successor asks for belongs to one other room"
-        )]
-        pub(crate) fn new(lead: Lead) -> io::Result<Self> {
-            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-            let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-            let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
-            Ok(Self { fd, lead: Cell::new(lead) })
+    /// Waits until an instant; returns at once where it has passed.
+    pub(crate) async fn sleep_until(&self, instant: Instant) {
+        let wait = instant.saturating_duration_since(clock::monotonic());
+        if wait.is_zero() {
+            return;
         }
-
-        /// Waits until an instant; returns at once where it has passed.
-        pub(crate) async fn sleep_until(&self, instant: Instant) -> io::Result<()> {
-            let wait = instant.saturating_duration_since(clock::monotonic());
-            if wait.is_zero() {
-                return Ok(());
-            }
-            let lead = self.lead.get();
-            let wake_at = instant - lead.within(wait);
-            self.wake_at(wake_at, wake_at.saturating_duration_since(instant - wait)).await?;
-            let mut now = clock::monotonic();
-            self.lead.set(lead.learn(now - wake_at));
-            while now < instant {
-                // Other tasks and the sockets have their turn in between.
-                yield_now().await;
-                now = clock::monotonic();
-            }
-            Ok(())
-        }
-
-        async fn wake_at(&self, instant: Instant, wait: Duration) -> io::Result<()> {
-            let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-            let it_value = Timespec { tv_sec: seconds, tv_nsec: wait.subsec_nanos().into() };
-            let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-            timerfd_settime(
-                self.fd.get_ref(),
-                TimerfdTimerFlags::empty(),
-                &Itimerspec { it_interval, it_value },
-            )?;
-            loop {
-                // Arming again clears the count of expirations, so it need not be read.
-                self.fd.readable().await?.clear_ready();
-                if clock::monotonic() >= instant {
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod portable {
-    use super::{Instant, Lead, io};
-
-    /// Wakes one task at instants.
-    pub(crate) struct Timer;
-
-    impl Timer {
-        /// Makes a timer for the current runtime.
-        #[expect(clippy::unnecessary_wraps, reason = "the Linux timer can fail")]
-        pub(crate) fn new(_lead: Lead) -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        /// Waits until an instant; returns at once where it has passed.
-        pub(crate) async fn sleep_until(&self, instant: Instant) -> io::Result<()> {
-            tokio::time::sleep_until(instant.into()).await;
-            Ok(())
+        let lead = self.0.get();
+        let wake_at = instant - lead.within(wait);
+        sleep_until(wake_at).await;
+        let mut now = clock::monotonic();
+        self.0.set(lead.learn(now - wake_at));
+        while now < instant {
+            // Other tasks and the sockets have their turn in between.
+            yield_now().await;
+            now = clock::monotonic();
         }
     }
 }
@@ -202,55 +131,60 @@ mod portable {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::load::engine::{run, spawn};
 
     const US: Duration = Duration::from_micros(1);
 
-    #[tokio::test]
-    async fn it_never_wakes_early() {
-        for lead in [Lead::NONE, Lead(Some(FIRST_LEAD))] {
-            let timer = Timer::new(lead).unwrap();
+    #[test]
+    fn it_never_wakes_early() {
+        run(async {
+            for lead in [Lead::NONE, Lead(Some(FIRST_LEAD))] {
+                let timer = Timer::new(lead);
 
-            for wait_us in [0, 1, 50, 700, 1500, 3000] {
-                let instant = clock::monotonic() + US * wait_us;
-                timer.sleep_until(instant).await.unwrap();
-                assert!(clock::monotonic() >= instant, "{lead:?} {wait_us}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_abandoned_wait_does_not_end_the_next_one() {
-        let timer = Timer::new(Lead::NONE).unwrap();
-        let soon = clock::monotonic() + US * 5_000;
-        let later = clock::monotonic() + US * 20_000;
-
-        tokio::select! {
-            biased;
-            result = timer.sleep_until(soon) => panic!("{result:?} at once"),
-            () = std::future::ready(()) => {}
-        }
-        timer.sleep_until(later).await.unwrap();
-
-        assert!(clock::monotonic() >= later);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn other_tasks_go_on_while_the_rest_of_a_wait_is_spun_through() {
-        let timer = Timer::new(Lead(Some(LONGEST_LEAD))).unwrap();
-        let turns = std::rc::Rc::new(std::cell::Cell::new(0));
-        let local = tokio::task::LocalSet::new();
-        let counter = std::rc::Rc::clone(&turns);
-        local.spawn_local(async move {
-            loop {
-                counter.set(counter.get() + 1);
-                tokio::task::yield_now().await;
+                for wait_us in [0, 1, 50, 700, 1500, 3000] {
+                    let instant = clock::monotonic() + US * wait_us;
+                    timer.sleep_until(instant).await;
+                    assert!(clock::monotonic() >= instant, "{lead:?} {wait_us}");
+                }
             }
         });
+    }
 
-        local.run_until(async { timer.sleep_until(clock::monotonic() + US * 2_000).await.unwrap() }).await;
+    #[test]
+    fn an_abandoned_wait_does_not_end_the_next_one() {
+        run(async {
+            let timer = Timer::new(Lead::NONE);
+            let soon = clock::monotonic() + US * 5_000;
+            let later = clock::monotonic() + US * 20_000;
 
-        assert!(turns.get() > 1, "{}", turns.get());
+            tokio::select! {
+                biased;
+                () = timer.sleep_until(soon) => panic!("at once"),
+                () = std::future::ready(()) => {}
+            }
+            timer.sleep_until(later).await;
+
+            assert!(clock::monotonic() >= later);
+        });
+    }
+
+    #[test]
+    fn other_tasks_go_on_while_the_rest_of_a_wait_is_spun_through() {
+        run(async {
+            let timer = Timer::new(Lead(Some(LONGEST_LEAD)));
+            let turns = std::rc::Rc::new(Cell::new(0));
+            let counter = std::rc::Rc::clone(&turns);
+            spawn(async move {
+                loop {
+                    counter.set(counter.get() + 1);
+                    yield_now().await;
+                }
+            });
+
+            timer.sleep_until(clock::monotonic() + US * 2_000).await;
+
+            assert!(turns.get() > 1, "{}", turns.get());
+        });
     }
 
     #[test]

@@ -9,11 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::time::sleep_until;
-
 use super::closed_loop::Plan;
 use super::crew::{Crew, Orders};
+use super::engine::{self, Engine, sleep_until};
 use super::muster::Muster;
 use super::open_loop::Board;
 use super::pacer::{Course, Part, Schedule};
@@ -88,7 +86,7 @@ pub(crate) fn work(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
 }
 
 fn carry_out(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let engine = Engine::new()?;
     let lines_per_connection = assignment.orders.lines_per_connection.map_or(1, NonZeroUsize::get);
     let seat = Seat {
         worker: assignment.part.number,
@@ -104,14 +102,14 @@ fn carry_out(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let orders = Arc::clone(&assignment.orders);
     let crew = Crew::new(orders, window, tally, source, assignment.connections);
     let started_at = clock::monotonic();
-    let sent = runtime.block_on(send(assignment, &crew));
-    // The runtime counts the time between its waits for sockets and timers; it is taken before the idle drain.
-    let busy = runtime.metrics().worker_total_busy_duration(0);
-    let busy_share = busy.as_secs_f64() / started_at.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-    let stopped = runtime.block_on(async { settle(assignment, &crew, sent?).await });
-    // Dropping the runtime drops the lines, and with them every other owner of the crew.
-    drop(runtime);
-    let was_stopped = stopped?;
+    let sent = engine.block_on(send(assignment, &crew))?;
+    // Taken before the idle drain.
+    let time = started_at.elapsed();
+    let busy = time.saturating_sub(engine.idle());
+    let busy_share = busy.as_secs_f64() / time.as_secs_f64().max(f64::MIN_POSITIVE);
+    let was_stopped = engine.block_on(settle(assignment, &crew, sent))?;
+    // Dropping the engine drops the lines, and with them every other owner of the crew.
+    drop(engine);
     let ended_at = crew.ends_at();
     let rounds_begun = crew.window().rounds_begun(ended_at);
     let (tally, mut source) = crew.dismiss().expect("only the lines shared the crew, and they are gone");
@@ -127,12 +125,12 @@ struct Sent {
 }
 
 /// Starts the lines and lets them send until the end.
-async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> io::Result<Sent> {
+async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> Sent {
     let board = match &assignment.profile.pacing {
         Pacing::ClosedLoop { .. } => {
             let plan = Plan::new(assignment, crew.window());
             for line in 0..crew.lines() {
-                tokio::task::spawn_local(closed_loop::run(Rc::clone(crew), Rc::clone(&plan), line));
+                engine::spawn(closed_loop::run(Rc::clone(crew), Rc::clone(&plan), line));
             }
             None
         }
@@ -141,34 +139,34 @@ async fn send(assignment: &Assignment<'_>, crew: &Rc<Crew>) -> io::Result<Sent> 
             let schedule = Schedule::new(window, course, *arrivals, assignment.part);
             let board = Board::new(Rc::clone(crew), schedule, &assignment.profile, assignment.part);
             for line in 0..crew.lines() {
-                tokio::task::spawn_local(open_loop::run(Rc::clone(&board), line));
+                engine::spawn(open_loop::run(Rc::clone(&board), line));
             }
             Some(board)
         }
     };
-    let was_cancelled = send_until_end(assignment, crew, board.as_deref()).await?;
-    Ok(Sent { board, was_cancelled })
+    let was_cancelled = send_until_end(assignment, crew, board.as_deref()).await;
+    Sent { board, was_cancelled }
 }
 
 /// Settles every request; returns whether the run was cancelled.
-async fn settle(assignment: &Assignment<'_>, crew: &Rc<Crew>, sent: Sent) -> io::Result<bool> {
+async fn settle(assignment: &Assignment<'_>, crew: &Rc<Crew>, sent: Sent) -> bool {
     let drain_was_cut = drain(assignment, crew, sent.was_cancelled).await;
     crew.give_up(clock::monotonic());
     if let Some(board) = sent.board {
         board.count_unsent(assignment.profile.rounds.get());
     }
-    Ok(sent.was_cancelled || drain_was_cut)
+    sent.was_cancelled || drain_was_cut
 }
 
-async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<&Board>) -> io::Result<bool> {
+async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<&Board>) -> bool {
     let lead = if board.is_some() { Lead::for_workers(assignment.part.of) } else { Lead::NONE };
-    let timer = Timer::new(lead)?;
+    let timer = Timer::new(lead);
     let sending = async {
         match board {
             Some(board) => board.dispatch(&timer).await,
             None => {
                 crew.window().announced().await;
-                timer.sleep_until(crew.ends_at()).await
+                timer.sleep_until(crew.ends_at()).await;
             }
         }
     };
@@ -177,10 +175,10 @@ async fn send_until_end(assignment: &Assignment<'_>, crew: &Crew, board: Option<
         biased;
         () = assignment.orders.stop.token().cancelled() => {
             crew.end_now(clock::monotonic());
-            Ok(true)
+            true
         }
-        () = ended_early => Ok(false),
-        result = sending => result.map(|()| false),
+        () = ended_early => false,
+        () = sending => false,
     }
 }
 
@@ -194,12 +192,12 @@ async fn drain(assignment: &Assignment<'_>, crew: &Crew, was_cancelled: bool) ->
             std::future::pending::<()>().await;
         }
         assignment.orders.stop.token().cancelled().await;
-        sleep_until((clock::monotonic() + impatience).into()).await;
+        sleep_until(clock::monotonic() + impatience).await;
     };
     tokio::select! {
         biased;
         () = crew.quiet() => false,
-        () = sleep_until(limit.into()) => false,
+        () = sleep_until(limit) => false,
         () = cut => true,
     }
 }

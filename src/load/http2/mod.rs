@@ -23,9 +23,9 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 use self::prepared::Prepared;
+use super::engine::AbortHandle;
 
 /// One open connection.
 struct Connection {

@@ -7,14 +7,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::timeout;
 
 use super::greeting::{Driver, greet};
 use super::traffic::Counted;
 use super::{Connection, Taken};
 use crate::load::connection::{self, Failure};
 use crate::load::crew::Orders;
+use crate::load::engine::{AbortHandle, spawn, timeout};
 use crate::load::moved::Moved;
 use crate::measurement::OutcomeClass;
 
@@ -132,8 +131,8 @@ impl Place {
     fn begin_opening(self: &Rc<Self>) -> usize {
         if matches!(*self.state.borrow(), State::Empty) {
             self.attempts.set(self.attempts.get() + 1);
-            let keeper = spawn_local(Rc::clone(self).keep(self.attempts.get()));
-            *self.state.borrow_mut() = State::Opening(keeper.abort_handle());
+            let keeper = spawn(Rc::clone(self).keep(self.attempts.get()));
+            *self.state.borrow_mut() = State::Opening(keeper);
         }
         self.attempts.get()
     }
