@@ -93,7 +93,8 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
             line.rest(pause).await;
             now = clock::monotonic();
         }
-        if line.wait_for_hold(now).await {
+        if let Some(until) = line.held_until(now) {
+            line.rest_until(until).await;
             now = clock::monotonic();
         }
         if let Some(ceiling) = &plan.ceiling {
@@ -112,7 +113,8 @@ async fn work(crew: &Crew, plan: &Plan, mut line: Line) -> std::ops::ControlFlow
             line.rest(plan.think_time).await;
             now = clock::monotonic();
         }
-        if line.back_off().await {
+        if let Some(pause) = line.back_off() {
+            pause.await;
             now = clock::monotonic();
         }
     }

@@ -5,7 +5,7 @@
 //! counts as empty, so the next read waits for the poller instead of asking the socket in vain.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -170,7 +170,11 @@ impl Connection {
     /// Sends what a wire form holds and reads its first answer; after that, `index` answers having been read, reads
     /// the next one. After a failure, or an answer that does not keep the connection alive, the connection must be
     /// dropped.
-    pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
+    pub(crate) fn exchange(
+        &mut self,
+        exchange: Exchange<'_>,
+        index: usize,
+    ) -> impl Future<Output = Result<Answer, Failure>> {
         let Exchange { wire, interest, witness, deadline } = exchange;
         if index == 0 {
             self.awaited = wire.requests();
@@ -183,7 +187,6 @@ impl Connection {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
         })
-        .await
     }
 
     /// Is ready when the server ends, breaks or abuses the connection between requests.

@@ -94,8 +94,8 @@ struct Ticket {
 pub(crate) struct Crew {
     orders: Arc<Orders>,
     window: Window,
-    /// When it stops sending, where that is before the end of the window.
-    stops_at: Cell<Option<Instant>>,
+    /// When it stops sending, as soon as that is known.
+    ends_at: Cell<Option<Instant>>,
     tally: RefCell<Tally>,
     source: RefCell<Box<dyn RequestSource>>,
     /// The places of shared connections, where the protocol has such.
@@ -138,7 +138,7 @@ impl Crew {
             source: RefCell::new(source),
             orders,
             window,
-            stops_at: Cell::new(None),
+            ends_at: Cell::new(None),
             tally: RefCell::new(tally),
             in_flight: (0..lines).map(|_| Cell::new(None)).collect(),
             settled: Notify::new(),
@@ -148,13 +148,17 @@ impl Crew {
 
     /// Returns when the crew stops sending.
     pub(crate) fn ends_at(&self) -> Instant {
-        let ends_at = self.window.ends_at();
-        self.stops_at.get().map_or(ends_at, |stops_at| stops_at.min(ends_at))
+        self.ends_at.get().unwrap_or_else(|| {
+            if self.window.measured_from().is_some() {
+                self.ends_at.set(Some(self.window.ends_at()));
+            }
+            self.window.ends_at()
+        })
     }
 
     /// Stops sending earlier than planned.
     pub(crate) fn end_now(&self, now: Instant) {
-        self.stops_at.set(Some(now.min(self.ends_at())));
+        self.ends_at.set(Some(now.min(self.ends_at())));
         self.ended.notify_one();
     }
 

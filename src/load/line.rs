@@ -30,6 +30,14 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(500);
 /// How many connections a worker begins to open in each millisecond: quick, but within any listen backlog.
 const RAMP_PER_MILLISECOND: usize = 8;
 
+/// What a line has sent and awaits answers to.
+struct Trip {
+    chosen: Chosen,
+    times: Times,
+    requests: usize,
+    answered: usize,
+}
+
 /// The place of one connection in a crew.
 pub(crate) struct Line {
     /// Its number in the crew.
@@ -68,15 +76,11 @@ impl Line {
         }
     }
 
-    /// Pauses after connections that failed without a single answer, so that a broken server is not hammered;
-    /// returns whether it did.
-    pub(crate) async fn back_off(&self) -> bool {
-        if self.failures == 0 {
-            return false;
-        }
-        let doublings = (self.failures - 1).min(16);
-        sleep((FIRST_BACK_OFF * (1 << doublings)).min(LONGEST_BACK_OFF)).await;
-        true
+    /// Returns how long to pause after connections that failed without a single answer, so that a broken server is
+    /// not hammered; `None` where the last one did not.
+    pub(crate) fn back_off(&self) -> Option<Sleep> {
+        let doublings = self.failures.checked_sub(1)?.min(16);
+        Some(sleep((FIRST_BACK_OFF * (1 << doublings)).min(LONGEST_BACK_OFF)))
     }
 
     /// Waits for a while with an idle connection.
@@ -102,30 +106,87 @@ impl Line {
         self.carrier.stand_back();
     }
 
-    /// Carries one request to its outcome; returns when that came.
+    /// Carries one request, or several that are sent together, to the outcome; returns when that came.
     pub(crate) async fn carry(&mut self, intended_at: Instant, now: Instant) -> Instant {
         if self.crew.orders().hold.until(now).is_some() {
             return self.withhold(intended_at, now);
         }
-        self.crew.take_on(self.number, intended_at);
         self.deadline.start(now);
         let mut times = Times { intended_at, sent_at: now, finished_at: now };
         if !self.carrier.is_ready() {
+            self.crew.take_on(self.number, intended_at);
             if let Err(class) = self.carrier.get_ready(&mut self.deadline).await {
                 return self.settle_unopened(intended_at, class);
             }
             self.delay_until_now(&mut times);
         }
-        if times.sent_at >= self.crew.ends_at() {
-            return self.settle_too_late(times);
+        let Some(mut trip) = self.depart(times) else { return self.settle_too_late(times) };
+        loop {
+            let Self { carrier, wire, witness, deadline, .. } = self;
+            let exchange = Exchange { wire, interest: trip.chosen.interest, witness, deadline };
+            let result = carrier.exchange(exchange, trip.answered).await;
+            if let Some(now) = self.settle(&mut trip, result) {
+                return now;
+            }
         }
-        let Some(chosen) = self.crew.choose(self.number, &mut self.wire) else {
-            return self.settle_too_late(times);
-        };
+    }
+
+    /// Chooses what is sent; `None` where that would be after the end, or there is nothing more.
+    fn depart(&mut self, mut times: Times) -> Option<Trip> {
+        if times.sent_at >= self.crew.ends_at() {
+            return None;
+        }
+        let chosen = self.crew.choose(self.number, &mut self.wire)?;
         if !self.crew.source_is_instant {
             self.delay_until_now(&mut times);
         }
-        self.send(chosen, times).await
+        let requests = self.wire.requests();
+        let awaited = requests.try_into().unwrap_or(u32::MAX);
+        self.crew.send_off(self.number, times.intended_at, chosen.endpoint, awaited);
+        Some(Trip { chosen, times, requests, answered: 0 })
+    }
+
+    /// Gives a request its outcome; returns when that came where it was the last one that was sent, or was to be.
+    fn settle(&mut self, trip: &mut Trip, result: Result<Answer, Failure>) -> Option<Instant> {
+        let Self { number, crew, carrier, witness, .. } = self;
+        let Trip { chosen, times, requests, answered } = trip;
+        let now = clock::monotonic();
+        // An answer that waited for this worker's turn was complete before.
+        let arrived_at = result.ok().and_then(|_| carrier.arrived_at(times.sent_at));
+        times.finished_at = arrived_at.unwrap_or(now);
+        if let (Ok(_), Some(echo)) = (result, &crew.orders().echo) {
+            echo.look(witness);
+        }
+        let judgement = judge(crew, *number, *chosen, result.ok(), witness);
+        let traffic = carrier.take_traffic();
+        let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
+        crew.settle(result, judgement, endpoint, *times, witness, traffic);
+        if let Some(objection) = witness.take_objection() {
+            crew.revoke(&objection);
+        }
+        *answered += 1;
+        let keeps_alive = result.is_ok_and(|answer| answer.keeps_alive);
+        if keeps_alive && *answered < *requests {
+            crew.answer_came(*number);
+            return None;
+        }
+        self.arrive(trip, result, keeps_alive);
+        self.crew.settled(self.number, now);
+        Some(now)
+    }
+
+    /// Ends what was sent together; closes a connection that cannot, or is not to, carry more.
+    fn arrive(&mut self, trip: &Trip, result: Result<Answer, Failure>, keeps_alive: bool) {
+        let has_served = keeps_alive || self.carrier.has_answered() || result == Err(Failure::Timeout);
+        self.failures = if has_served { 0 } else { self.failures + 1 };
+        // What was sent behind an answer that ended the connection is lost with it.
+        self.crew.lose(result.err(), trip.chosen.endpoint, trip.times, trip.requests - trip.answered);
+        self.carried = self.carried.saturating_add(trip.requests.try_into().unwrap_or(u32::MAX));
+        let is_worn = self.crew.orders().reconnect_every.is_some_and(|every| self.carried >= every.get());
+        if !keeps_alive || is_worn {
+            self.carrier.close();
+            self.carried = 0;
+        }
     }
 
     /// Settles a request that was due while the server asked to be left alone.
@@ -137,11 +198,10 @@ impl Line {
         now
     }
 
-    /// Waits as long as the server asked to be left alone; returns whether it did.
-    pub(crate) async fn wait_for_hold(&mut self, now: Instant) -> bool {
-        let Some(until) = self.crew.orders().hold.until(now) else { return false };
-        self.rest_until(until.min(self.crew.ends_at())).await;
-        true
+    /// Returns until when the server asked to be left alone, where it did.
+    pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.crew.orders().hold.until(now)?;
+        Some(until.min(self.crew.ends_at()))
     }
 
     /// Moves the send to now; without a schedule a request is due when it can leave.
@@ -170,51 +230,6 @@ impl Line {
             Poll::Pending
         })
         .await
-    }
-
-    async fn send(&mut self, chosen: Chosen, mut times: Times) -> Instant {
-        let Self { number, crew, carrier, deadline, wire, witness, failures, .. } = self;
-        let requests = wire.requests();
-        crew.send_off(*number, times.intended_at, chosen.endpoint, requests.try_into().unwrap_or(u32::MAX));
-        let mut answered = 0;
-        let mut now;
-        let is_usable = loop {
-            let exchange = Exchange { wire, interest: chosen.interest, witness, deadline };
-            let result = carrier.exchange(exchange, answered).await;
-            now = clock::monotonic();
-            // An answer that waited for this worker's turn was complete before.
-            let arrived_at = result.ok().and_then(|_| carrier.arrived_at(times.sent_at));
-            times.finished_at = arrived_at.unwrap_or(now);
-            if let (Ok(_), Some(echo)) = (result, &crew.orders().echo) {
-                echo.look(witness);
-            }
-            let judgement = judge(crew, *number, chosen, result.ok(), witness);
-            let traffic = carrier.take_traffic();
-            let endpoint = judgement.endpoint.unwrap_or(chosen.endpoint);
-            crew.settle(result, judgement, endpoint, times, witness, traffic);
-            if let Some(objection) = witness.take_objection() {
-                crew.revoke(&objection);
-            }
-            answered += 1;
-            let keeps_alive = result.is_ok_and(|answer| answer.keeps_alive);
-            if keeps_alive && answered < requests {
-                crew.answer_came(*number);
-                continue;
-            }
-            let has_served = carrier.has_answered() || result == Err(Failure::Timeout);
-            *failures = if keeps_alive || has_served { 0 } else { *failures + 1 };
-            // What was sent behind an answer that ended the connection is lost with it.
-            crew.lose(result.err(), chosen.endpoint, times, requests - answered);
-            break keeps_alive;
-        };
-        self.carried = self.carried.saturating_add(requests.try_into().unwrap_or(u32::MAX));
-        let is_worn = self.crew.orders().reconnect_every.is_some_and(|every| self.carried >= every.get());
-        if !is_usable || is_worn {
-            self.carrier.close();
-            self.carried = 0;
-        }
-        self.crew.settled(self.number, now);
-        now
     }
 
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {

@@ -256,7 +256,9 @@ pub(crate) async fn run(board: Rc<Board>, number: usize) {
     sleep_until(board.opening[number]).await;
     line.open_ahead().await;
     loop {
-        line.back_off().await;
+        if let Some(pause) = line.back_off() {
+            pause.await;
+        }
         let mut now = clock::monotonic();
         if now >= board.crew.ends_at() {
             return;
