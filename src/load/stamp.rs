@@ -45,7 +45,10 @@ impl StampedStream {
         #[cfg(target_os = "linux")]
         return self.stamps.as_ref()?.last().filter(|&arrived_at| arrived_at >= earliest);
         #[cfg(not(target_os = "linux"))]
-        None
+        {
+            let _ = earliest;
+            None
+        }
     }
 
     /// Reads what is there; nothing is the end of the stream.

@@ -11,7 +11,6 @@ pub(super) fn free_port() -> io::Result<u16> {
 }
 
 /// A socket that listens.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux lists its sockets"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener {
     /// Where it listens; an IPv4 address that was bound through IPv6 is shown as IPv4.

@@ -1,6 +1,6 @@
 //! A TCP stream on the engine: each exchange costs the two system calls that it cannot do without.
 //!
-//! They are made through rustix, which needs no C library: in a program with threads that one marks each call as a
+//! On Linux they are made through rustix, which needs no C library: in a program with threads that one marks each call as a
 //! point of cancellation, which costs more than the checks around it. A socket that gave or took less than it could
 //! is empty or full, so it counts as not ready at once; that spares a call which only asks.
 
@@ -129,22 +129,22 @@ impl Drop for TcpStream {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn receive(socket: &mio::net::TcpStream, space: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(socket, space, rustix::net::RecvFlags::empty())?.0)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn send(socket: &mio::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)?)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn receive(mut socket: &mio::net::TcpStream, space: &mut [u8]) -> io::Result<usize> {
     io::Read::read(&mut socket, space)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn send(mut socket: &mio::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
     socket.write(bytes)
 }
