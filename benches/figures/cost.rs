@@ -1,7 +1,7 @@
 //! What a request costs the client: processor time of the whole program for each answer, ours beside its peers.
 
 use crate::clients::{Peer, Shape, run_ours};
-use crate::floor;
+use crate::floor::{self, Deed};
 use crate::floor_h2;
 use crate::site::{self, Nginx, Site, leave_out};
 use crate::table::{Line, in_turns, micros, ratios, spread};
@@ -18,7 +18,8 @@ pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
         (Rival::Peer(Peer::Wrk), "≤ 0.85"),
         (Rival::Peer(Peer::H2load), "(anchor)"),
         (Rival::Peer(Peer::Oha), "(anchor)"),
-        (Rival::Floor(nginx.port), "(floor)"),
+        (Rival::Floor(Deed::Count, nginx.port), "(floor)"),
+        (Rival::Floor(Deed::Measure, nginx.port), "(floor)"),
     ];
     compare("HTTP/1.1, 50 connections", &nginx.site, shape, &rivals, options)
 }
@@ -75,7 +76,7 @@ struct Cost {
 enum Rival {
     Peer(Peer),
     /// The bare system calls, on a port of loopback.
-    Floor(u16),
+    Floor(Deed, u16),
     /// The library alone, on the site's preview.
     BareH2,
 }
@@ -84,7 +85,8 @@ impl Rival {
     fn name(self) -> &'static str {
         match self {
             Self::Peer(peer) => peer.program(),
-            Self::Floor(_) => "two bare calls",
+            Self::Floor(Deed::Count, _) => "two bare calls",
+            Self::Floor(Deed::Measure, _) => "two calls, timed and recorded",
             Self::BareH2 => "bare h2 crate",
         }
     }
@@ -92,14 +94,14 @@ impl Rival {
     fn is_here(self) -> bool {
         match self {
             Self::Peer(peer) => peer.if_installed().is_some(),
-            Self::Floor(_) | Self::BareH2 => true,
+            Self::Floor(..) | Self::BareH2 => true,
         }
     }
 
     fn cost_us(self, site: &Site, shape: Shape) -> Outcome<f64> {
         match self {
             Self::Peer(peer) => peer.cost_us(site, shape),
-            Self::Floor(port) => floor::cost_us(port, shape.connections, shape.seconds),
+            Self::Floor(deed, port) => floor::cost_us(deed, port, shape.connections, shape.seconds),
             Self::BareH2 => {
                 floor_h2::cost_us(site, shape.connections, shape.streams.unwrap_or(1), shape.seconds)
             }
