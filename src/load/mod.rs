@@ -1,8 +1,8 @@
 //! Room `load`: drives a cleared target and measures it.
 //!
 //! Three things stay apart: *what* is sent (`request`), *when* (`pacer`, `closed_loop`, `open_loop`) and *how*
-//! (`carrier`, `connection`, `codec`, `http2`, `tls`). A `worker` is a thread with its own connections; a `tally` holds
-//! what it saw.
+//! (`carrier`, `connection`, `codec`, `http2`, `tls`). A `worker` is a thread with its own connections, which runs them
+//! as tasks of its `engine`; a `tally` holds what it saw.
 //! Only `connection::open` opens sockets, and it takes a [`ClearedTarget`].
 
 mod breaker;
