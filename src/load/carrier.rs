@@ -79,7 +79,6 @@ impl Carrier {
     }
 
     /// Sends what a wire form holds and reads the first answer; after that the next ones, `index` having come.
-    #[inline]
     pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
         match self {
             Self::Alone(own) => {

@@ -228,7 +228,6 @@ mod linux {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io::Write;
-    use std::net::{TcpListener, TcpStream as BlockingStream};
     use std::thread;
     use std::time::Duration;
 
@@ -236,18 +235,7 @@ mod tests {
 
     use super::*;
     use crate::clock;
-    use crate::load::engine::{run, sleep};
-
-    /// Returns the two ends of a connection; the second is a server's.
-    #[expect(clippy::unwrap_used, reason = "loopback takes every connection")]
-    async fn pair() -> (TcpStream, BlockingStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = thread::spawn(move || listener.accept().unwrap().0);
-        #[expect(clippy::disallowed_methods, reason = "a test of a socket needs one")]
-        let client = TcpStream::connect(address).await.unwrap();
-        (client, server.join().unwrap())
-    }
+    use crate::load::engine::{pair, run, sleep};
 
     fn stamped(tcp: TcpStream) -> StampedStream {
         let mut stream = StampedStream::new(tcp);

@@ -1,9 +1,8 @@
 //! The engine runs one worker's tasks on its thread: those that are awake take turns, and when none is, the thread
 //! waits for sockets, for the earliest timer, or for another thread to wake one.
 //!
-//! A runtime for every purpose does this as well, and takes as long for a request as all the rest of this program.
-//! Here nothing moves between threads but a wake-up, so a turn needs no atomic exchange, no reference count and no
-//! lock; a timer is armed only where it is earlier than the one that is; and what waits for a socket is woken by
+//! A runtime for every purpose does this as well, and took a quarter of what a request costs this program. Here
+//! nothing moves between threads but a wake-up, so a turn needs no atomic exchange and no lock; a timer is armed only where it is earlier than the one that is; and what waits for a socket is woken by
 //! nothing else. Futures are the usual ones: whatever needs no particular runtime runs here, TLS and HTTP/2 included.
 
 mod reactor;
@@ -13,6 +12,8 @@ mod timers;
 
 pub(crate) use self::tasks::AbortHandle;
 pub(crate) use self::tcp::TcpStream;
+#[cfg(test)]
+pub(crate) use self::tcp::pair;
 pub(crate) use self::timers::{Sleep, sleep, sleep_until, timeout};
 
 use std::cell::RefCell;

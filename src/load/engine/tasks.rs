@@ -79,8 +79,7 @@ impl Tasks {
             is_aborted: Cell::new(false),
         }));
         let handle = AbortHandle(Rc::downgrade(task));
-        drop(all);
-        self.wake(number);
+        self.enqueue(&task.alarm);
         handle
     }
 
@@ -116,14 +115,11 @@ impl Tasks {
         }
     }
 
-    /// Wakes a task of this thread.
-    fn wake(&self, number: usize) {
-        let is_queued = match number {
-            MAIN => self.main.is_queued.swap_here(),
-            _ => self.all.borrow().get(number).is_none_or(|task| task.alarm.is_queued.swap_here()),
-        };
-        if !is_queued {
-            self.awake.borrow_mut().push_back(number);
+    /// Puts a task into the queue, unless it is there. Without an atomic exchange: only this thread does so.
+    fn enqueue(&self, alarm: &Alarm) {
+        if !alarm.is_queued.load(Ordering::Relaxed) {
+            alarm.is_queued.store(true, Ordering::Relaxed);
+            self.awake.borrow_mut().push_back(alarm.task);
         }
     }
 
@@ -131,7 +127,11 @@ impl Tasks {
     pub(super) fn take_remote(&self) {
         let woken = std::mem::take(&mut *self.remote.lock());
         for number in woken {
-            self.wake(number);
+            if number == MAIN {
+                self.enqueue(&self.main);
+            } else if let Some(task) = self.all.borrow().get(number) {
+                self.enqueue(&task.alarm);
+            }
         }
     }
 
@@ -151,15 +151,10 @@ impl Tasks {
 
     /// Drops all tasks.
     pub(super) fn clear(&self) {
-        while let Some(number) = self.first() {
-            let task = self.all.borrow_mut().remove(number);
+        for (_, task) in self.all.take() {
             let work = task.work.borrow_mut().take();
             drop(work);
         }
-    }
-
-    fn first(&self) -> Option<usize> {
-        self.all.borrow().iter().next().map(|(number, _)| number)
     }
 }
 
@@ -191,9 +186,7 @@ impl Wake for Alarm {
     fn wake_by_ref(self: &Arc<Self>) {
         let is_here = CURRENT.with_borrow(|current| match current {
             Some(core) if Arc::ptr_eq(&core.tasks.remote, &self.remote) => {
-                if !self.is_queued.swap_here() {
-                    core.tasks.awake.borrow_mut().push_back(self.task);
-                }
+                core.tasks.enqueue(self);
                 true
             }
             _ => false,
@@ -209,19 +202,5 @@ impl Remote {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {
         // A list of numbers is whole whoever panicked.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A flag that one thread alone asks and sets.
-trait OwnFlag {
-    /// Sets it; returns whether it was set. Without an atomic exchange: nobody else does this.
-    fn swap_here(&self) -> bool;
-}
-
-impl OwnFlag for AtomicBool {
-    fn swap_here(&self) -> bool {
-        let was_set = self.load(Ordering::Relaxed);
-        self.store(true, Ordering::Relaxed);
-        was_set
     }
 }

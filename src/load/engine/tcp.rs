@@ -149,6 +149,15 @@ fn send(mut socket: &mio::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
     socket.write(bytes)
 }
 
+/// Returns the two ends of a connection; the second is a server's.
+#[cfg(test)]
+pub(crate) async fn pair() -> (TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test of a socket needs one")]
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -165,13 +174,6 @@ mod tests {
 
     /// What must happen happens within this, on the slowest machine.
     const PATIENCE: Duration = Duration::from_secs(20);
-
-    /// Returns the two ends of a connection; the second is a server's.
-    async fn pair() -> (TcpStream, std::net::TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().unwrap().0)
-    }
 
     #[expect(clippy::disallowed_methods, reason = "a test of a socket needs one")]
     async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
