@@ -4,11 +4,11 @@ use crate::clients::{Peer, Shape, run_ours};
 use crate::floor::{self, Deed};
 use crate::floor_h2;
 use crate::site::{self, Nginx, Site, leave_out};
-use crate::table::{Line, in_turns, micros, ratios, spread};
+use crate::table::{Line, certain, in_turns, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
 
 /// How long one run lasts.
-const SECONDS: u64 = 3;
+const SECONDS: u64 = 2;
 
 /// HTTP/1.1 in the clear on 50 connections.
 pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
@@ -47,7 +47,7 @@ pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
 /// A run of at least a million requests beside a short one: recording must not grow dearer.
 pub(crate) fn million(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
-    let long_seconds = if options.is_quick { 2 * SECONDS } else { 8 * SECONDS };
+    let long_seconds = if options.is_quick { 2 * SECONDS } else { 12 * SECONDS };
     let run = |seconds| {
         let site = &nginx.site;
         Box::new(move || our_cost(site, Shape { connections: 50, streams: None, seconds }))
@@ -127,7 +127,7 @@ fn compare(
             leave_out(&format!("{} is not installed", rival.name()));
         }
     }
-    let results = in_turns(options.pairs, measures)?;
+    let results = in_turns(options.short_turns, measures)?;
     let (ours, theirs) = results.split_first().ok_or(Failure::Nothing)?;
     Ok(present
         .iter()
@@ -136,7 +136,7 @@ fn compare(
             work: work.to_owned(),
             ours: micros(ours),
             theirs: format!("{} {}", rival.name(), micros(theirs)),
-            result: spread(&ratios(ours, theirs), |ratio| format!("{ratio:.2}")),
+            result: certain(&ratios(ours, theirs)),
             goal,
         })
         .collect())

@@ -12,11 +12,11 @@ use cargo_loadgate::target::{Origin, Scheme};
 use crate::clients::{Peer, number_before, run_ours};
 use crate::process::{Processor, pinned, spend};
 use crate::site::{self, Nginx, Site};
-use crate::table::{Line, in_turns, median, micros, ratios, spread};
+use crate::table::{Line, certain, in_turns, median, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
 
 /// How long one run lasts.
-const SECONDS: u64 = 3;
+const SECONDS: u64 = 2;
 
 /// A path and a header that change with every request.
 const COUNTER: &str = include_str!("../../examples/scripts/numbered.lua");
@@ -58,14 +58,14 @@ pub(crate) fn fixed(options: &Options) -> Outcome<Vec<Line>> {
     let site = &nginx.site;
     write(site, STATIC)?;
     let results = in_turns(
-        options.pairs,
+        options.short_turns,
         vec![Box::new(|| our_cost_us(site, true)), Box::new(|| our_cost_us(site, false))],
     )?;
     Ok(vec![Line {
         work: "script: a static one, beside none".to_owned(),
         ours: micros(&results[0]),
         theirs: format!("without a script {}", micros(&results[1])),
-        result: spread(&ratios(&results[0], &results[1]), |ratio| format!("{ratio:.2}")),
+        result: certain(&ratios(&results[0], &results[1])),
         goal: "≤ 1.02",
     }])
 }
@@ -107,13 +107,15 @@ fn beside_wrk(work: &str, script: &str, goal: &'static str, options: &Options) -
     }
     let site = &nginx.site;
     write(site, script)?;
-    let results =
-        in_turns(options.pairs, vec![Box::new(|| our_cost_us(site, true)), Box::new(|| wrk_cost_us(site))])?;
+    let results = in_turns(
+        options.short_turns,
+        vec![Box::new(|| our_cost_us(site, true)), Box::new(|| wrk_cost_us(site))],
+    )?;
     Ok(vec![Line {
         work: work.to_owned(),
         ours: micros(&results[0]),
         theirs: format!("wrk {}", micros(&results[1])),
-        result: spread(&ratios(&results[0], &results[1]), |ratio| format!("{ratio:.2}")),
+        result: certain(&ratios(&results[0], &results[1])),
         goal,
     }])
 }
