@@ -12,6 +12,7 @@ use super::crew::{Crew, Orders};
 use super::http2::Rider;
 use super::moved::Moved;
 use crate::measurement::OutcomeClass;
+use crate::request::Wire;
 
 /// How a line's requests get to the target.
 pub(crate) enum Carrier {
@@ -78,7 +79,22 @@ impl Carrier {
         }
     }
 
-    /// Sends what a wire form holds and reads the first answer; after that the next ones, `index` having come.
+    /// Begins to send what a wire form holds, where that goes over a connection of its own.
+    pub(crate) fn begin(&mut self, wire: &Wire) {
+        if let Some(connection) = self.connection() {
+            connection.begin(wire);
+        }
+    }
+
+    /// Returns the connection that is open and nobody else's.
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::Alone(own) => own.connection.as_deref_mut(),
+            Self::Rider(_) => None,
+        }
+    }
+
+    /// Sends what is left of a wire form that was begun and reads the next answer, `index` having come.
     pub(crate) async fn exchange(&mut self, exchange: Exchange<'_>, index: usize) -> Result<Answer, Failure> {
         match self {
             Self::Alone(own) => {

@@ -44,6 +44,11 @@ impl Plan {
         })
     }
 
+    /// Returns whether the plan asks for nothing between an answer and the next request.
+    fn is_free(&self) -> bool {
+        !self.is_staged && self.ceiling.is_none() && self.think_time.is_zero()
+    }
+
     /// Waits until a line has to work; for ever where it never does again.
     async fn turn(&self, crew: &Crew, line: usize) {
         loop {
@@ -77,7 +82,7 @@ pub(crate) async fn run(crew: Rc<Crew>, plan: Rc<Plan>, number: usize) {
         // A request that left before the start would belong to no round, and one that is never answered be lost.
         plan.turn(&crew, number).await;
         // A line that goes home closes its connection, and opens another when it is called again.
-        let line = Line::new(Rc::clone(&crew), number);
+        let line = Line::new(Rc::clone(&crew), number).freely(plan.is_free() && !crew.may_pause);
         if work(&crew, &plan, line).await.is_break() {
             return;
         }

@@ -167,8 +167,14 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Connection {
-    /// Sends what a wire form holds and reads its first answer; after that, `index` answers having been read, reads
-    /// the next one. After a failure, or an answer that does not keep the connection alive, the connection must be
+    /// Begins to send what a wire form holds.
+    pub(crate) fn begin(&mut self, wire: &Wire) {
+        self.awaited = wire.requests();
+        self.sending = Sending::Under(0);
+        self.traffic.sent += wire.bytes().len() as u64;
+    }
+
+    /// Sends what is left of a wire form and reads its next answer, `index` answers having been read. After a failure, or an answer that does not keep the connection alive, the connection must be
     /// dropped.
     pub(crate) fn exchange(
         &mut self,
@@ -176,17 +182,37 @@ impl Connection {
         index: usize,
     ) -> impl Future<Output = Result<Answer, Failure>> {
         let Exchange { wire, interest, witness, deadline } = exchange;
-        if index == 0 {
-            self.awaited = wire.requests();
-            self.sending = Sending::Under(0);
-            self.traffic.sent += wire.bytes().len() as u64;
-        }
         self.decoder.expect(wire.is_head(index));
         witness.begin(interest);
         poll_fn(|cx| match self.poll_exchange(cx, wire.bytes(), witness) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::Timeout)),
         })
+    }
+
+    /// Returns whether the last answer was like the one before, so that [`Self::poll_same_again`] is worth trying.
+    pub(crate) fn is_repetitive(&self) -> bool {
+        self.decoder.is_repetitive()
+    }
+
+    /// Sends what is left of a request and reads an answer that says the same as the last one, which was good and held
+    /// nothing that anybody wanted to see; is `false` where something is different, which [`Self::exchange`] then finds.
+    pub(crate) fn poll_same_again(&mut self, cx: &mut Context<'_>, wire: &[u8]) -> Poll<bool> {
+        self.poll_sending(cx, wire);
+        if self.sending != Sending::Done || !self.undecoded.is_empty() {
+            return Poll::Ready(false);
+        }
+        let mut space = self.space.0.borrow_mut();
+        // A connection that has ended or is broken says so to whoever reads next as well.
+        let count = ready!(self.stream.poll_read(cx, &mut space)).unwrap_or_default();
+        self.traffic.received += count as u64;
+        if self.decoder.is_same_again(&space[..count]) {
+            return Poll::Ready(true);
+        }
+        self.kept.clear();
+        self.kept.extend_from_slice(&space[..count]);
+        self.undecoded = 0..count;
+        Poll::Ready(false)
     }
 
     /// Is ready when the server ends, breaks or abuses the connection between requests.
@@ -217,13 +243,7 @@ impl Connection {
         wire: &[u8],
         witness: &mut Witness,
     ) -> Poll<Result<Answer, Failure>> {
-        if let Sending::Under(mut written) = self.sending {
-            self.sending = match self.stream.poll_write_all(cx, wire, &mut written) {
-                Poll::Ready(Ok(())) => Sending::Done,
-                Poll::Ready(Err(_)) => Sending::Broken,
-                Poll::Pending => Sending::Under(written),
-            };
-        }
+        self.poll_sending(cx, wire);
         let result = ready!(self.poll_answer(cx, witness));
         Poll::Ready(match self.sending {
             Sending::Done => result,
@@ -232,6 +252,17 @@ impl Connection {
             Sending::Broken => Err(Failure::Write),
             Sending::Under(_) => result,
         })
+    }
+
+    /// Sends what is left to send, as far as the socket takes it.
+    fn poll_sending(&mut self, cx: &mut Context<'_>, wire: &[u8]) {
+        if let Sending::Under(mut written) = self.sending {
+            self.sending = match self.stream.poll_write_all(cx, wire, &mut written) {
+                Poll::Ready(Ok(())) => Sending::Done,
+                Poll::Ready(Err(_)) => Sending::Broken,
+                Poll::Pending => Sending::Under(written),
+            };
+        }
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>, witness: &mut Witness) -> Poll<Result<Answer, Failure>> {

@@ -104,6 +104,8 @@ pub(crate) struct Crew {
     pub(crate) space: ReadSpace,
     /// Whether asking the source takes no time worth measuring.
     pub(crate) source_is_instant: bool,
+    /// Whether the source may ask lines to wait.
+    pub(crate) may_pause: bool,
     /// Which of the target's addresses the source asks for, by its place among them.
     pub(crate) address: Option<usize>,
     in_flight: Vec<Cell<Option<Ticket>>>,
@@ -134,6 +136,7 @@ impl Crew {
             places,
             space: ReadSpace::new(),
             source_is_instant: source.is_instant(),
+            may_pause: source.may_pause(),
             address,
             source: RefCell::new(source),
             orders,
@@ -218,7 +221,7 @@ impl Crew {
 
     /// Asks the source how long a line waits before its next request.
     pub(crate) fn pause_of(&self, line: usize) -> Duration {
-        if self.source_is_instant {
+        if !self.may_pause {
             return Duration::ZERO;
         }
         let pause = self.source.borrow_mut().pause(line);
@@ -303,6 +306,13 @@ impl Crew {
             }
             Err(failure) => tally.failed(failure.class(), endpoint, times.intended_at, 1),
         }
+    }
+
+    /// Counts a good answer that nobody wanted to see.
+    pub(crate) fn settle_plain(&self, endpoint: Endpoint, times: Times, traffic: Moved) {
+        let tally = &mut *self.tally.borrow_mut();
+        tally.note_traffic(traffic, times.intended_at);
+        tally.answered(OutcomeClass::Success, endpoint, times);
     }
 
     /// Counts requests that were sent together with one whose end was the connection's end.

@@ -49,6 +49,8 @@ pub(crate) struct Line {
     wire: Rc<Wire>,
     witness: Witness,
     failures: u32,
+    /// Whether requests may follow each other with nothing to ask or to wait for between.
+    is_free: bool,
     /// Requests that the present connection has carried.
     carried: u32,
 }
@@ -60,7 +62,23 @@ impl Line {
         let carrier = Carrier::new(&crew, number);
         let kept = crew.orders().echo.as_ref().map_or(0, |_| PREFIX_BYTES);
         let witness = Witness::under(crew.orders().target.answer_rules()).keeping(kept);
-        Self { number, crew, carrier, deadline, wire: Rc::default(), witness, failures: 0, carried: 0 }
+        Self {
+            number,
+            crew,
+            carrier,
+            deadline,
+            wire: Rc::default(),
+            witness,
+            failures: 0,
+            is_free: false,
+            carried: 0,
+        }
+    }
+
+    /// Says whether requests may follow each other with nothing to ask or to wait for between.
+    pub(crate) fn freely(mut self, is_free: bool) -> Self {
+        self.is_free = is_free && self.crew.orders().reconnect_every.is_none();
+        self
     }
 
     /// Returns whether the line has an open connection.
@@ -106,7 +124,8 @@ impl Line {
         self.carrier.stand_back();
     }
 
-    /// Carries one request, or several that are sent together, to the outcome; returns when that came.
+    /// Carries one request, or several that are sent together, to the outcome; returns when that came. A line that is
+    /// free goes on while answers are the same again and again.
     pub(crate) async fn carry(&mut self, intended_at: Instant, now: Instant) -> Instant {
         if self.crew.orders().hold.until(now).is_some() {
             return self.withhold(intended_at, now);
@@ -121,6 +140,11 @@ impl Line {
             self.delay_until_now(&mut times);
         }
         let Some(mut trip) = self.depart(times) else { return self.settle_too_late(times) };
+        if self.is_free
+            && let Some(now) = poll_fn(|cx| self.poll_refrain(cx, &mut trip)).await
+        {
+            return now;
+        }
         loop {
             let Self { carrier, wire, witness, deadline, .. } = self;
             let exchange = Exchange { wire, interest: trip.chosen.interest, witness, deadline };
@@ -131,7 +155,39 @@ impl Line {
         }
     }
 
-    /// Chooses what is sent; `None` where that would be after the end, or there is nothing more.
+    /// Carries one request after the other while every answer says the same as the last one and nobody wants to see
+    /// it, which is what a load of one kind of request mostly is. All else that may happen is left to the usual way,
+    /// in the middle of a request if need be: then it is ready with nothing, and else with the time at which the last
+    /// answer came.
+    fn poll_refrain(&mut self, cx: &mut Context<'_>, trip: &mut Trip) -> Poll<Option<Instant>> {
+        loop {
+            let Self { crew, carrier, wire, deadline, .. } = self;
+            let is_plain =
+                trip.requests == 1 && trip.chosen.interest == Interest::Nothing && !wire.is_head(0);
+            let connection = carrier.connection().filter(|open| is_plain && open.is_repetitive());
+            let Some(connection) = connection else { return Poll::Ready(None) };
+            match connection.poll_same_again(cx, wire.bytes()) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
+                Poll::Pending => return deadline.poll(cx).map(|()| None),
+            }
+            let now = clock::monotonic();
+            trip.times.finished_at = now;
+            crew.settle_plain(trip.chosen.endpoint, trip.times, connection.take_traffic());
+            if crew.orders().hold.until(now).is_some() {
+                crew.settled(self.number, now);
+                return Poll::Ready(Some(now));
+            }
+            deadline.start(now);
+            let times = Times { intended_at: now, sent_at: now, finished_at: now };
+            let Some(next) = self.depart(times) else {
+                return Poll::Ready(Some(self.settle_too_late(times)));
+            };
+            *trip = next;
+        }
+    }
+
+    /// Chooses what is sent and begins to send it; `None` where that would be after the end, or there is nothing more.
     fn depart(&mut self, mut times: Times) -> Option<Trip> {
         if times.sent_at >= self.crew.ends_at() {
             return None;
@@ -143,6 +199,7 @@ impl Line {
         let requests = self.wire.requests();
         let awaited = requests.try_into().unwrap_or(u32::MAX);
         self.crew.send_off(self.number, times.intended_at, chosen.endpoint, awaited);
+        self.carrier.begin(&self.wire);
         Some(Trip { chosen, times, requests, answered: 0 })
     }
 

@@ -50,6 +50,11 @@ pub trait RequestSource {
         Ok(Judgement::default())
     }
 
+    /// Returns whether [`RequestSource::pause`] may ever ask for one; it is not asked where not.
+    fn may_pause(&self) -> bool {
+        false
+    }
+
     /// Returns how long a line waits before its next request, which is part of no latency; asked before each
     /// [`RequestSource::next`] in the closed loop.
     ///

@@ -207,6 +207,10 @@ impl RequestSource for ScriptSource {
         self.note(judgement)
     }
 
+    fn may_pause(&self) -> bool {
+        self.callbacks.delay
+    }
+
     fn pause(&mut self, _line: usize) -> Result<Duration, SourceFailure> {
         if self.has_failed || !self.callbacks.delay {
             return Ok(Duration::ZERO);

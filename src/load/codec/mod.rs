@@ -59,6 +59,8 @@ pub(crate) struct Decoder {
     /// The part of a head that came so far; empty unless a head is split over several reads.
     head: Vec<u8>,
     repeated: Repeated,
+    /// Whether the last answer came in one piece and with the head of the one before.
+    is_repetitive: bool,
     /// Bytes of the interim answers before this head.
     interim_bytes: usize,
     status: u16,
@@ -81,6 +83,7 @@ impl Decoder {
             state: State::Head,
             head: Vec::new(),
             repeated: Repeated::default(),
+            is_repetitive: false,
             interim_bytes: 0,
             status: 0,
             keeps_alive: false,
@@ -97,6 +100,7 @@ impl Decoder {
     /// After an answer the decoder is ready for the next one; it has not looked at the leftover bytes.
     pub(crate) fn feed(&mut self, input: &[u8], witness: &mut Witness) -> Result<Option<Answer>, Malformed> {
         let mut rest = input;
+        self.is_repetitive = false;
         while matches!(self.state, State::Head) {
             match self.feed_head(rest, witness)? {
                 Some(behind) => rest = behind,
@@ -109,6 +113,19 @@ impl Decoder {
             State::Sized(left) => self.feed_sized(left, rest, witness),
             State::Chunked(chunk, meta_bytes) => self.feed_chunked(chunk, meta_bytes, rest, witness),
         }
+    }
+
+    /// Returns whether the last answer came in one piece and with the head of the one before, so that the next one may
+    /// well do so, too.
+    pub(crate) fn is_repetitive(&self) -> bool {
+        self.is_repetitive
+    }
+
+    /// Returns whether the next bytes are exactly one answer with the head of the last one, good, and with nothing in it
+    /// that was wanted. Such an answer needs not be fed.
+    pub(crate) fn is_same_again(&self, input: &[u8]) -> bool {
+        let awaits_head = matches!(self.state, State::Head) && self.head.is_empty();
+        awaits_head && !self.answers_head && self.repeated.is_all_of(input)
     }
 
     /// Takes the end of the stream; returns the answer that it completes, if its body lasted until then.
@@ -128,6 +145,7 @@ impl Decoder {
         }
         let left = left - taken as u64;
         if left > 0 {
+            self.is_repetitive = false;
             self.state = State::Sized(left);
             return Ok(None);
         }
@@ -151,6 +169,7 @@ impl Decoder {
             return self.feed_split_head(input, witness);
         }
         if let Some((head, length)) = self.repeated.find(input, witness) {
+            self.is_repetitive = true;
             self.enter(&head, length)?;
             return Ok(Some(&input[length..]));
         }

@@ -13,6 +13,7 @@ mod loops;
 mod mixed;
 mod polite;
 mod profiles;
+mod refrain;
 mod revoked;
 mod scripts;
 mod scripts_http2;
