@@ -15,6 +15,7 @@ use super::connection::{Deadline, Exchange, Failure};
 use super::crew::Crew;
 use super::echo::PREFIX_BYTES;
 use super::engine::{Sleep, sleep, sleep_until};
+use super::ramp::Admission;
 use super::tally::Times;
 use super::witness::Witness;
 use crate::clock;
@@ -26,9 +27,6 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 
 /// The longest pause, so that a service that comes back is noticed soon.
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(500);
-
-/// How many connections a worker begins to open in each millisecond: quick, but within any listen backlog.
-const RAMP_PER_MILLISECOND: usize = 8;
 
 /// What a line has sent and awaits answers to.
 struct Trip {
@@ -49,6 +47,7 @@ pub(crate) struct Line {
     wire: Rc<Wire>,
     witness: Witness,
     failures: u32,
+    admission: Option<Admission>,
     /// Whether requests may follow each other with nothing to ask or to wait for between.
     is_free: bool,
     /// Requests that the present connection has carried.
@@ -70,6 +69,7 @@ impl Line {
             wire: Rc::default(),
             witness,
             failures: 0,
+            admission: None,
             is_free: false,
             carried: 0,
         }
@@ -81,17 +81,14 @@ impl Line {
         self
     }
 
+    /// Keeps a line's place in the ramp until its first request, or its opening ahead of one, has an outcome.
+    pub(crate) fn admitted(self, admission: Admission) -> Self {
+        Self { admission: Some(admission), ..self }
+    }
+
     /// Returns whether the line has an open connection.
     pub(crate) fn is_open(&self) -> bool {
         self.carrier.is_open()
-    }
-
-    /// Waits for this line's turn in the ramp, so that a run does not begin with a burst of handshakes.
-    pub(crate) async fn wait_for_turn(&self) {
-        let milliseconds = (self.number / RAMP_PER_MILLISECOND) as u64;
-        if milliseconds > 0 {
-            sleep(Duration::from_millis(milliseconds)).await;
-        }
     }
 
     /// Returns how long to pause after connections that failed without a single answer, so that a broken server is
@@ -122,6 +119,7 @@ impl Line {
             self.failures += 1;
         }
         self.carrier.stand_back();
+        self.admission = None;
     }
 
     /// Carries one request, or several that are sent together, to the outcome; returns when that came. A line that is
@@ -236,6 +234,7 @@ impl Line {
     fn arrive(&mut self, trip: &Trip, result: Result<Answer, Failure>, keeps_alive: bool) {
         let has_served = keeps_alive || self.carrier.has_answered() || result == Err(Failure::Timeout);
         self.failures = if has_served { 0 } else { self.failures + 1 };
+        self.admission = None;
         // What was sent behind an answer that ended the connection is lost with it.
         self.crew.lose(result.err(), trip.chosen.endpoint, trip.times, trip.requests - trip.answered);
         self.carried = self.carried.saturating_add(trip.requests.try_into().unwrap_or(u32::MAX));
@@ -291,6 +290,7 @@ impl Line {
 
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {
         let now = clock::monotonic();
+        self.admission = None;
         if class == OutcomeClass::Timeout {
             self.crew.count(|tally| tally.cut_off(class, Endpoint::default(), intended_at, now, 1));
         } else {

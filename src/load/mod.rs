@@ -24,6 +24,7 @@ mod muster;
 mod negotiation;
 mod open_loop;
 mod pacer;
+mod ramp;
 mod server_timing;
 mod stamp;
 mod stop;
