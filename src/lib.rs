@@ -6,7 +6,7 @@
 //! cli        the only room that prints, reads argv or knows every other
 //! report     says what happened: terminal, markdown, html, json_v1
 //! joiners    config · service · load · compare · publish · evidence
-//! rooms      ci · guard · stats · baseline · github · redact · preview · script · vault     (each imports words only)
+//! rooms      ci · guard · stats · baseline · github · redact · preview · script · sockets · vault     (each imports words only)
 //! words      clock · context · target · request · scenario · measurement · verdict · secret
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod guard;
 pub mod preview;
 pub mod redact;
 pub mod script;
+pub(crate) mod sockets;
 pub mod stats;
 pub mod vault;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floors from the ground up; a room imports only from floors below its own.
 const FLOORS: [&[&str]; 5] = [
     &["clock", "context", "measurement", "request", "scenario", "secret", "target", "verdict"],
-    &["baseline", "ci", "github", "guard", "preview", "redact", "script", "stats", "vault"],
+    &["baseline", "ci", "github", "guard", "preview", "redact", "script", "sockets", "stats", "vault"],
     &["compare", "config", "evidence", "load", "publish", "service"],
     &["report"],
     &["cli"],

@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 
 use crate::guard::{FindListener, Listener};
+#[cfg(target_os = "linux")]
+use crate::sockets;
 
 /// This system's sockets and processes.
 #[derive(Debug, Default, Clone, Copy)]
@@ -13,7 +15,8 @@ pub struct SystemListeners;
 impl FindListener for SystemListeners {
     #[cfg(target_os = "linux")]
     fn find(&self, address: SocketAddr) -> Option<Vec<Listener>> {
-        let sockets = linux::sockets_at(address)?;
+        let mut sockets = sockets::listening_on(address.port())?;
+        sockets.retain(|socket| socket.answers_at(address.ip()));
         Some(linux::holders_of(&sockets))
     }
 
@@ -26,13 +29,12 @@ impl FindListener for SystemListeners {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::HashMap;
-    use std::net::SocketAddr;
     use std::path::Path;
 
-    use procfs::net::TcpState;
     use procfs::process::{FDTarget, Process, all_processes};
 
     use crate::guard::{Listener, ListeningProcess};
+    use crate::sockets::ListeningSocket;
 
     /// Deeper families than this are cut off: nothing that was started here is so many generations away.
     const MAX_GENERATIONS: usize = 64;
@@ -40,30 +42,8 @@ mod linux {
     /// Programs whose first argument says what they do.
     const INTERPRETERS: [&str; 9] = ["node", "bun", "deno", "ruby", "perl", "java", "sh", "bash", "python"];
 
-    /// A socket that listens, by the number under which processes hold it.
-    pub(super) struct Socket {
-        inode: u64,
-        user: u32,
-    }
-
-    pub(super) fn sockets_at(address: SocketAddr) -> Option<Vec<Socket>> {
-        let (four, six) = (procfs::net::tcp(), procfs::net::tcp6());
-        if four.is_err() && six.is_err() {
-            return None;
-        }
-        let answers = |local: SocketAddr| {
-            let ip = local.ip().to_canonical();
-            // A socket for every IPv6 address takes IPv4 as well, unless it was told not to, which is not shown.
-            local.port() == address.port() && (ip == address.ip() || ip.is_unspecified())
-        };
-        let entries = four.into_iter().flatten().chain(six.into_iter().flatten());
-        let listening =
-            entries.filter(|entry| entry.state == TcpState::Listen && answers(entry.local_address));
-        Some(listening.map(|entry| Socket { inode: entry.inode, user: entry.uid }).collect())
-    }
-
     /// Returns every process that holds one of the sockets, and each socket whose process cannot be seen.
-    pub(super) fn holders_of(sockets: &[Socket]) -> Vec<Listener> {
+    pub(super) fn holders_of(sockets: &[ListeningSocket]) -> Vec<Listener> {
         let mut holders: HashMap<u64, Vec<Process>> = HashMap::new();
         for process in all_processes().into_iter().flatten().flatten() {
             // Processes of other users keep their files to themselves.
@@ -156,7 +136,7 @@ mod linux {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io::{BufRead, BufReader};
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -177,6 +157,19 @@ mod tests {
                 process.names
             );
         }
+    }
+
+    #[test]
+    fn who_listens_for_ipv6_alone_does_not_answer_for_ipv4() {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        socket.set_only_v6(true).unwrap();
+        socket.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.listen(8).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+
+        let found = |ip| SystemListeners.find(SocketAddr::new(ip, port)).unwrap().len();
+
+        assert_eq!((found(Ipv4Addr::LOCALHOST.into()), found(Ipv6Addr::LOCALHOST.into())), (0, 1));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 mod error;
 mod inherited;
-mod listener;
 mod output;
+mod port;
 mod probe;
 mod process;
 mod ready;
@@ -124,7 +124,7 @@ pub fn start(
     redactor: &Redactor,
     cancel: &CancellationToken,
 ) -> Result<RunningService, ServiceError> {
-    let port = listener::free_port().map_err(ServiceError::NoFreePort)?;
+    let port = port::free_port().map_err(ServiceError::NoFreePort)?;
     let mut command = process::command(&plan.run, plan, environment)?;
     let (log, stdout, stderr) = Log::open(&plan.log, redactor)?;
     command.stdout(stdout).stderr(stderr).env("PORT", port.to_string());
@@ -527,7 +527,7 @@ while not os.path.exists('worker'): pass
 
     #[test]
     fn nothing_listens_where_nothing_listens() {
-        let port = listener::free_port().unwrap();
+        let port = port::free_port().unwrap();
 
         let error = check_loopback_listener(port).unwrap_err();
 

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::POLL;
 use super::error::ServiceError;
-use super::listener::listeners_on;
 use super::output::Log;
 use super::probe::{self, Answer};
 use super::process::ProcessTree;
+use crate::sockets;
 use crate::target::ServicePlan;
 
 /// Waits until the service is ready; returns the loopback address to use.
@@ -71,7 +71,7 @@ async fn poll(
 
 /// Returns where to ask: where the system says that something listens, else both loopback addresses.
 fn addresses(port: u16) -> Result<Vec<SocketAddr>, ServiceError> {
-    let Some(listeners) = listeners_on(port) else {
+    let Some(listeners) = sockets::listening_on(port) else {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     };
     if let Some(open) = listeners.iter().find(|listener| !listener.address.ip().is_loopback()) {
@@ -86,7 +86,7 @@ fn addresses(port: u16) -> Result<Vec<SocketAddr>, ServiceError> {
 #[cfg(target_os = "linux")]
 fn owns_port(tree: &ProcessTree, port: u16) -> Result<bool, ServiceError> {
     addresses(port)?;
-    let Some(listeners) = listeners_on(port) else {
+    let Some(listeners) = sockets::listening_on(port) else {
         return Ok(true);
     };
     let inodes: Vec<u64> = listeners.iter().map(|listener| listener.inode).collect();
