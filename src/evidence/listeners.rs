@@ -28,10 +28,11 @@ impl FindListener for SystemListeners {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::collections::HashMap;
+    use std::ffi::CStr;
     use std::path::Path;
 
     use procfs::process::{FDTarget, Process, all_processes};
+    use rustix::fs::{Dir, readlinkat};
 
     use crate::guard::{Listener, ListeningProcess};
     use crate::sockets::ListeningSocket;
@@ -44,28 +45,52 @@ mod linux {
 
     /// Returns every process that holds one of the sockets, and each socket whose process cannot be seen.
     pub(super) fn holders_of(sockets: &[ListeningSocket]) -> Vec<Listener> {
-        let mut holders: HashMap<u64, Vec<Process>> = HashMap::new();
-        for process in all_processes().into_iter().flatten().flatten() {
-            // Processes of other users keep their files to themselves.
-            let Ok(files) = process.fd() else { continue };
-            let held = files.flatten().find_map(|file| match file.target {
-                FDTarget::Socket(inode) if sockets.iter().any(|socket| socket.inode == inode) => Some(inode),
-                _ => None,
-            });
-            if let Some(inode) = held {
-                holders.entry(inode).or_default().push(process);
-            }
+        if sockets.is_empty() {
+            return Vec::new();
         }
+        let mut unseen: Vec<&ListeningSocket> = sockets.iter().collect();
         let mut listeners = Vec::new();
-        for socket in sockets {
-            let user = socket.user;
-            match holders.remove(&socket.inode) {
-                None => listeners.push(Listener { user, process: None }),
-                Some(processes) => listeners
-                    .extend(processes.iter().map(|process| Listener { user, process: Some(known(process)) })),
+        for process in all_processes().into_iter().flatten().flatten() {
+            let held = held_by(&process, sockets);
+            unseen.retain(|socket| !held.contains(socket));
+            if let Some(socket) = held.first() {
+                listeners.push(Listener { user: socket.user, process: Some(known(&process)) });
             }
         }
+        listeners.extend(unseen.iter().map(|socket| Listener { user: socket.user, process: None }));
         listeners
+    }
+
+    /// Returns those of the sockets that a process holds: a server may have several on one port.
+    fn held_by<'s>(process: &Process, sockets: &'s [ListeningSocket]) -> Vec<&'s ListeningSocket> {
+        let mut held = Vec::new();
+        // Processes of other users keep their files to themselves.
+        let Some(mut files) = process.open_relative("fd").ok().and_then(|folder| Dir::new(folder).ok())
+        else {
+            return held;
+        };
+        while held.len() < sockets.len()
+            && let Some(file) = files.read()
+        {
+            let inode = file.ok().and_then(|file| socket_of(&files, file.file_name()));
+            if let Some(socket) = sockets.iter().find(|socket| Some(socket.inode) == inode)
+                && !held.contains(&socket)
+            {
+                held.push(socket);
+            }
+        }
+        held
+    }
+
+    /// Returns the socket that a file of a process is.
+    ///
+    /// `Process::fd` would tell as much, but opens, asks for and closes every file for its mode.
+    fn socket_of(folder: &Dir, file: &CStr) -> Option<u64> {
+        let target = readlinkat(folder.fd().ok()?, file, Vec::new()).ok()?;
+        match target.to_str().ok()?.parse() {
+            Ok(FDTarget::Socket(inode)) => Some(inode),
+            _ => None,
+        }
     }
 
     fn known(process: &Process) -> ListeningProcess {
@@ -157,6 +182,25 @@ mod tests {
                 process.names
             );
         }
+    }
+
+    #[test]
+    fn a_process_with_several_sockets_on_one_port_is_seen_once_and_hides_none_of_them() {
+        let listen = |address: SocketAddr| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_reuse_port(true).unwrap();
+            socket.bind(&address.into()).unwrap();
+            socket.listen(8).unwrap();
+            socket
+        };
+        let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let address = first.local_addr().unwrap().as_socket().unwrap();
+        let _second = listen(address);
+
+        let found = SystemListeners.find(address).unwrap();
+
+        let pids: Vec<_> = found.iter().map(|listener| listener.process.as_ref().unwrap().pid).collect();
+        assert_eq!(pids, [i32::try_from(std::process::id()).unwrap()]);
     }
 
     #[test]
