@@ -9,10 +9,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::crew::Crew;
-use super::engine::{sleep, sleep_until};
+use super::engine::sleep_until;
 use super::line::Line;
 use super::pacer::{Ceiling, Roster, Turn, Window};
-use super::ramp::Ramp;
 use super::worker::Assignment;
 use crate::clock;
 use crate::scenario::Pacing;
@@ -78,17 +77,21 @@ impl Plan {
 
 /// Sends requests on one line until the crew's end.
 pub(crate) async fn run(crew: Rc<Crew>, plan: Rc<Plan>, number: usize) {
-    sleep(Ramp::turn_of(number)).await;
+    let make_line = || Line::new(Rc::clone(&crew), number).freely(plan.is_free() && !crew.may_pause);
+    let mut line = make_line();
+    if plan.is_staged {
+        line.wait_for_turn().await;
+    } else {
+        line.wait_for_turn_with_open_connection().await;
+    }
     loop {
         // A request that left before the start would belong to no round, and one that is never answered be lost.
         plan.turn(&crew, number).await;
-        let admission = Rc::clone(&crew.ramp).admit(number).await;
-        // A line that goes home closes its connection, and opens another when it is called again.
-        let line =
-            Line::new(Rc::clone(&crew), number).freely(plan.is_free() && !crew.may_pause).admitted(admission);
         if work(&crew, &plan, line).await.is_break() {
             return;
         }
+        // A line that goes home closes its connection, and opens another when it is called again.
+        line = make_line();
     }
 }
 

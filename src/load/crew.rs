@@ -20,7 +20,6 @@ use super::hold::Hold;
 use super::http2::Place;
 use super::moved::Moved;
 use super::pacer::Window;
-use super::ramp::Ramp;
 use super::stop::StopSignal;
 use super::tally::{Tally, Times};
 use super::tls::Tls;
@@ -101,8 +100,6 @@ pub(crate) struct Crew {
     source: RefCell<Box<dyn RequestSource>>,
     /// The places of shared connections, where the protocol has such.
     places: Vec<Rc<Place>>,
-    /// How lines join.
-    pub(crate) ramp: Rc<Ramp>,
     /// Where connections that are not shared read into.
     pub(crate) space: ReadSpace,
     /// Whether asking the source takes no time worth measuring.
@@ -125,7 +122,6 @@ impl Crew {
         window: Window,
         tally: Tally,
         source: Box<dyn RequestSource>,
-        ramp: Rc<Ramp>,
         connections: usize,
     ) -> Rc<Self> {
         let asked = source.address();
@@ -138,7 +134,6 @@ impl Crew {
         let lines = connections * orders.lines_per_connection.map_or(1, NonZeroUsize::get);
         Rc::new(Self {
             places,
-            ramp,
             space: ReadSpace::new(),
             source_is_instant: source.is_instant(),
             may_pause: source.may_pause(),

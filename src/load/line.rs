@@ -15,7 +15,6 @@ use super::connection::{Deadline, Exchange, Failure};
 use super::crew::Crew;
 use super::echo::PREFIX_BYTES;
 use super::engine::{Sleep, sleep, sleep_until};
-use super::ramp::Admission;
 use super::tally::Times;
 use super::witness::Witness;
 use crate::clock;
@@ -27,6 +26,12 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 
 /// The longest pause, so that a service that comes back is noticed soon.
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(500);
+
+/// How many connections a worker begins to open in each millisecond: quick, but no burst.
+const RAMP_PER_MILLISECOND: usize = 8;
+
+/// As many connections may wait to be accepted where the backlog is short.
+const SHORT_BACKLOG: usize = 128;
 
 /// What a line has sent and awaits answers to.
 struct Trip {
@@ -47,7 +52,6 @@ pub(crate) struct Line {
     wire: Rc<Wire>,
     witness: Witness,
     failures: u32,
-    admission: Option<Admission>,
     /// Whether requests may follow each other with nothing to ask or to wait for between.
     is_free: bool,
     /// Requests that the present connection has carried.
@@ -69,7 +73,6 @@ impl Line {
             wire: Rc::default(),
             witness,
             failures: 0,
-            admission: None,
             is_free: false,
             carried: 0,
         }
@@ -81,14 +84,29 @@ impl Line {
         self
     }
 
-    /// Keeps a line's place in the ramp until its first request, or its opening ahead of one, has an outcome.
-    pub(crate) fn admitted(self, admission: Admission) -> Self {
-        Self { admission: Some(admission), ..self }
-    }
-
     /// Returns whether the line has an open connection.
     pub(crate) fn is_open(&self) -> bool {
         self.carrier.is_open()
+    }
+
+    /// Waits for this line's turn in the ramp, so that a run does not begin with a burst of handshakes.
+    pub(crate) async fn wait_for_turn(&self) {
+        let wait = share_of_ramp(self.number);
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+    }
+
+    /// Does the same in the closed loop, where lines begin to send as soon as they can: many open their connections
+    /// first, all of them, and then begin one by one. A server that is kept busy by the first ones accepts few others
+    /// meanwhile, and what overflows its backlog is answered seconds later.
+    pub(crate) async fn wait_for_turn_with_open_connection(&mut self) {
+        let begin_at = clock::monotonic() + share_of_ramp(self.crew.lines()) + share_of_ramp(self.number);
+        self.wait_for_turn().await;
+        if self.crew.lines() > SHORT_BACKLOG {
+            self.open_ahead().await;
+            self.rest_until(begin_at).await;
+        }
     }
 
     /// Returns how long to pause after connections that failed without a single answer, so that a broken server is
@@ -119,7 +137,6 @@ impl Line {
             self.failures += 1;
         }
         self.carrier.stand_back();
-        self.admission = None;
     }
 
     /// Carries one request, or several that are sent together, to the outcome; returns when that came. A line that is
@@ -234,7 +251,6 @@ impl Line {
     fn arrive(&mut self, trip: &Trip, result: Result<Answer, Failure>, keeps_alive: bool) {
         let has_served = keeps_alive || self.carrier.has_answered() || result == Err(Failure::Timeout);
         self.failures = if has_served { 0 } else { self.failures + 1 };
-        self.admission = None;
         // What was sent behind an answer that ended the connection is lost with it.
         self.crew.lose(result.err(), trip.chosen.endpoint, trip.times, trip.requests - trip.answered);
         self.carried = self.carried.saturating_add(trip.requests.try_into().unwrap_or(u32::MAX));
@@ -290,7 +306,6 @@ impl Line {
 
     fn settle_unopened(&mut self, intended_at: Instant, class: OutcomeClass) -> Instant {
         let now = clock::monotonic();
-        self.admission = None;
         if class == OutcomeClass::Timeout {
             self.crew.count(|tally| tally.cut_off(class, Endpoint::default(), intended_at, now, 1));
         } else {
@@ -314,6 +329,11 @@ impl Line {
         self.crew.settled(self.number, now);
         now
     }
+}
+
+/// Returns how long after the first line another one has its turn.
+fn share_of_ramp(line: usize) -> Duration {
+    Duration::from_millis((line / RAMP_PER_MILLISECOND) as u64)
 }
 
 /// Shows the source an answer that it wants to see.

@@ -24,7 +24,6 @@ mod muster;
 mod negotiation;
 mod open_loop;
 mod pacer;
-mod ramp;
 mod server_timing;
 mod stamp;
 mod stop;

@@ -15,7 +15,6 @@ use super::crew::Crew;
 use super::engine::sleep_until;
 use super::line::Line;
 use super::pacer::{Part, Release, Schedule};
-use super::ramp::Ramp;
 use super::timer::Timer;
 use crate::clock;
 use crate::measurement::OutcomeClass;
@@ -95,9 +94,7 @@ impl Board {
                 most: profile.max_in_flight.map_or(lines, |most| part.share(most.get()).min(lines)),
                 room_since: Cell::new(starts_at),
             },
-            opening: (0..lines)
-                .map(|line| starts_at + share_of_ramp(line).max(Ramp::turn_of(line)))
-                .collect(),
+            opening: (0..lines).map(|line| starts_at + share_of_ramp(line)).collect(),
             idle_open: RefCell::default(),
             idle_closed: RefCell::default(),
             desks,
@@ -254,9 +251,9 @@ impl Board {
 
 /// Carries requests on one line until the crew is dismissed.
 pub(crate) async fn run(board: Rc<Board>, number: usize) {
+    let mut line = Line::new(Rc::clone(&board.crew), number);
+    line.wait_for_turn().await;
     sleep_until(board.opening[number]).await;
-    let admission = Rc::clone(&board.crew.ramp).admit(number).await;
-    let mut line = Line::new(Rc::clone(&board.crew), number).admitted(admission);
     line.open_ahead().await;
     loop {
         if let Some(pause) = line.back_off() {

@@ -15,7 +15,6 @@ use super::engine::{self, Engine, sleep_until};
 use super::muster::Muster;
 use super::open_loop::Board;
 use super::pacer::{Course, Part, Schedule};
-use super::ramp::Ramp;
 use super::tally::{Published, Seen, Tally};
 use super::timer::{Lead, Timer};
 use super::{closed_loop, open_loop};
@@ -101,8 +100,7 @@ fn carry_out(assignment: &Assignment<'_>) -> Result<Share, WorkerError> {
     let tally = Tally::new(window.clone(), rounds, source.has_endpoints(), published)
         .with_slow_from(assignment.orders.slow_from);
     let orders = Arc::clone(&assignment.orders);
-    let ramp = Ramp::new(assignment.part.of);
-    let crew = Crew::new(orders, window, tally, source, ramp, assignment.connections);
+    let crew = Crew::new(orders, window, tally, source, assignment.connections);
     let started_at = clock::monotonic();
     let sent = engine.block_on(send(assignment, &crew))?;
     // Taken before the idle drain.

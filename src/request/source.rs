@@ -193,9 +193,10 @@ impl Headers {
     pub fn last(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
         let (mut start, mut found) = (0, None);
         for &(name_end, value_end) in &self.ends {
-            // Its length tells most names apart.
-            if name_end - start == name.len() && self.text[start..name_end].eq_ignore_ascii_case(name) {
-                found = Some((&self.text[start..name_end], &self.text[name_end..value_end]));
+            let its_name = &self.text[start..name_end];
+            // Its length tells most names apart, and the same letters are compared sixteen at a time.
+            if its_name == name || its_name.len() == name.len() && its_name.eq_ignore_ascii_case(name) {
+                found = Some((its_name, &self.text[name_end..value_end]));
             }
             start = value_end;
         }
