@@ -174,8 +174,8 @@ impl Connection {
         self.traffic.sent += wire.bytes().len() as u64;
     }
 
-    /// Sends what is left of a wire form and reads its next answer, `index` answers having been read. After a failure, or an answer that does not keep the connection alive, the connection must be
-    /// dropped.
+    /// Sends what is left of a wire form and reads its next answer, `index` answers having been read. After a failure,
+    /// or an answer that does not keep the connection alive, the connection must be dropped.
     pub(crate) fn exchange(
         &mut self,
         exchange: Exchange<'_>,

@@ -4,7 +4,7 @@
 //! outcome.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -101,12 +101,41 @@ impl Line {
     /// first, all of them, and then begin one by one. A server that is kept busy by the first ones accepts few others
     /// meanwhile, and what overflows its backlog is answered seconds later.
     pub(crate) async fn wait_for_turn_with_open_connection(&mut self) {
-        let begin_at = clock::monotonic() + share_of_ramp(self.crew.lines()) + share_of_ramp(self.number);
+        let began_at = clock::monotonic().max(self.crew.window().starts_at());
+        let due_at = began_at + share_of_ramp(self.crew.lines()) + share_of_ramp(self.number);
         self.wait_for_turn().await;
         if self.crew.lines() > SHORT_BACKLOG {
-            self.open_ahead().await;
-            self.rest_until(begin_at).await;
+            self.open_until_due(due_at).await;
+            self.rest_until(due_at).await;
         }
+    }
+
+    /// Opens a connection before a request needs it. What lasts longer than until that is due is part of the request.
+    async fn open_until_due(&mut self, due_at: Instant) {
+        let (mut is_due, mut due) = (false, sleep_until(due_at));
+        let opened = {
+            let Self { number, crew, carrier, deadline, .. } = &mut *self;
+            deadline.start(clock::monotonic());
+            let mut opening = pin!(carrier.get_ready(deadline));
+            poll_fn(|cx| {
+                let opened = opening.as_mut().poll(cx);
+                if opened.is_pending() && !is_due && Pin::new(&mut due).poll(cx).is_ready() {
+                    is_due = true;
+                    crew.take_on(*number, due_at);
+                }
+                opened
+            })
+            .await
+        };
+        match opened {
+            Err(class) if is_due => {
+                self.settle_unopened(due_at, class);
+            }
+            Err(_) => self.failures += 1,
+            Ok(()) if is_due => self.crew.settled(self.number, clock::monotonic()),
+            Ok(()) => {}
+        }
+        self.carrier.stand_back();
     }
 
     /// Returns how long to pause after connections that failed without a single answer, so that a broken server is

@@ -1,5 +1,6 @@
 //! TLS: a certificate of a known root is taken, every other one is refused; what both sides agree on is kept to.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -181,6 +182,30 @@ fn a_handshake_that_stalls_is_timed_out() {
     let measurement = try_run(&target(address, "pr-1.preview.test", &authority.root), &scenario).unwrap();
 
     assert!(measurement.outcomes().count(OutcomeClass::Timeout) >= 2, "{:?}", measurement.outcomes());
+}
+
+#[test]
+fn what_is_opened_ahead_and_stalls_is_a_request_all_the_same() {
+    const MANY: u32 = 150;
+    let address = serve(|mut stream, _| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let count = |timeout| {
+        let mut scenario = Scenario { protocol: Protocol::Http1, ..scenario(CLOSED, MANY, 250 * MS) };
+        scenario.profile.timeout = timeout;
+        let measurement = try_run(&target(address, NAME, &Authority::new().root), &scenario).unwrap();
+        measurement.outcomes()
+    };
+
+    let (patient, impatient) = (count(5_000 * MS), count(100 * MS));
+
+    // Nobody was answered, and nobody is missing.
+    assert_eq!(
+        (patient.count(OutcomeClass::Unsent), patient.total()),
+        (MANY.into(), MANY.into()),
+        "{patient:?}"
+    );
+    assert!(impatient.count(OutcomeClass::Timeout) >= MANY.into(), "{impatient:?}");
 }
 
 #[test]
