@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::codec::Answer;
-use super::connection::{Connection, Deadline, Exchange, Failure, ReadSpace, open_http1};
+use super::connection::{Connection, Exchange, Failure, ReadSpace, open_http1};
 use super::crew::{Crew, Orders};
+use super::deadline::Deadline;
 use super::http2::Rider;
 use super::moved::Moved;
 use crate::measurement::OutcomeClass;

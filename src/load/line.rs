@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::carrier::Carrier;
 use super::codec::Answer;
-use super::connection::{Deadline, Exchange, Failure};
+use super::connection::{Exchange, Failure};
 use super::crew::Crew;
+use super::deadline::Deadline;
 use super::echo::PREFIX_BYTES;
 use super::engine::{Sleep, sleep, sleep_until};
 use super::tally::Times;

@@ -12,6 +12,7 @@ mod closed_loop;
 mod codec;
 mod connection;
 mod crew;
+mod deadline;
 mod echo;
 mod engine;
 mod hold;
