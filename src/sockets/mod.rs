@@ -8,7 +8,9 @@ mod netlink;
 #[cfg(target_os = "linux")]
 mod proc_net;
 
-use std::net::{IpAddr, SocketAddr};
+#[cfg(target_os = "linux")]
+use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
