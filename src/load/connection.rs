@@ -71,7 +71,7 @@ impl Failure {
 pub(crate) struct Connection {
     stream: Stream,
     space: ReadSpace,
-    /// What was read behind an answer: the next of several.
+    /// What was read and is left to the next exchange, such as the next of several answers.
     kept: Vec<u8>,
     /// The part of it that is not yet decoded.
     undecoded: Range<usize>,
@@ -203,16 +203,15 @@ impl Connection {
         if self.sending != Sending::Done || !self.undecoded.is_empty() {
             return Poll::Ready(false);
         }
-        let mut space = self.space.0.borrow_mut();
+        let space = Rc::clone(&self.space.0);
+        let mut space = space.borrow_mut();
         // A connection that has ended or is broken says so to whoever reads next as well.
         let count = ready!(self.stream.poll_read(cx, &mut space)).unwrap_or_default();
         self.traffic.received += count as u64;
         if self.decoder.is_same_again(&space[..count]) {
             return Poll::Ready(true);
         }
-        self.kept.clear();
-        self.kept.extend_from_slice(&space[..count]);
-        self.undecoded = 0..count;
+        self.keep(&space[..count]);
         Poll::Ready(false)
     }
 
@@ -292,12 +291,12 @@ impl Connection {
         }
     }
 
-    /// Keeps what was read behind an answer until somebody awaits it.
-    fn keep(&mut self, behind: &[u8]) {
-        if !behind.is_empty() {
+    /// Keeps what was read and is not decoded, such as what lies behind an answer, until somebody awaits it.
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
             self.kept.clear();
-            self.kept.extend_from_slice(behind);
-            self.undecoded = 0..behind.len();
+            self.kept.extend_from_slice(bytes);
+            self.undecoded = 0..bytes.len();
         }
     }
 

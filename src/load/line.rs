@@ -106,37 +106,9 @@ impl Line {
         let due_at = began_at + share_of_ramp(self.crew.lines()) + share_of_ramp(self.number);
         self.wait_for_turn().await;
         if self.crew.lines() > SHORT_BACKLOG {
-            self.open_until_due(due_at).await;
+            self.open_ahead(Some(due_at)).await;
             self.rest_until(due_at).await;
         }
-    }
-
-    /// Opens a connection before a request needs it. What lasts longer than until that is due is part of the request.
-    async fn open_until_due(&mut self, due_at: Instant) {
-        let (mut is_due, mut due) = (false, sleep_until(due_at));
-        let opened = {
-            let Self { number, crew, carrier, deadline, .. } = &mut *self;
-            deadline.start(clock::monotonic());
-            let mut opening = pin!(carrier.get_ready(deadline));
-            poll_fn(|cx| {
-                let opened = opening.as_mut().poll(cx);
-                if opened.is_pending() && !is_due && Pin::new(&mut due).poll(cx).is_ready() {
-                    is_due = true;
-                    crew.take_on(*number, due_at);
-                }
-                opened
-            })
-            .await
-        };
-        match opened {
-            Err(class) if is_due => {
-                self.settle_unopened(due_at, class);
-            }
-            Err(_) => self.failures += 1,
-            Ok(()) if is_due => self.crew.settled(self.number, clock::monotonic()),
-            Ok(()) => {}
-        }
-        self.carrier.stand_back();
     }
 
     /// Returns how long to pause after connections that failed without a single answer, so that a broken server is
@@ -160,11 +132,34 @@ impl Line {
         self.idle_until(|cx| Pin::new(&mut wait).poll(cx), || {}).await;
     }
 
-    /// Opens a connection before a request needs it. A failure is charged to no request.
-    pub(crate) async fn open_ahead(&mut self) {
-        self.deadline.start(clock::monotonic());
-        if self.carrier.get_ready(&mut self.deadline).await.is_err() {
-            self.failures += 1;
+    /// Opens a connection before a request needs it. A failure is charged to no request; but where one is due before
+    /// that has ended, what lasts longer is part of it.
+    pub(crate) async fn open_ahead(&mut self, due_at: Option<Instant>) {
+        let (mut overdue_since, mut due) = (None, due_at.map(sleep_until));
+        let opened = {
+            let Self { number, crew, carrier, deadline, .. } = &mut *self;
+            deadline.start(clock::monotonic());
+            let mut opening = pin!(carrier.get_ready(deadline));
+            poll_fn(|cx| {
+                let opened = opening.as_mut().poll(cx);
+                if opened.is_pending()
+                    && let Some(timer) = &mut due
+                    && Pin::new(timer).poll(cx).is_ready()
+                {
+                    overdue_since = due_at.inspect(|due_at| crew.take_on(*number, *due_at));
+                    due = None;
+                }
+                opened
+            })
+            .await
+        };
+        match (opened, overdue_since) {
+            (Err(class), Some(due_at)) => {
+                self.settle_unopened(due_at, class);
+            }
+            (Err(_), None) => self.failures += 1,
+            (Ok(()), Some(_)) => self.crew.settled(self.number, clock::monotonic()),
+            (Ok(()), None) => {}
         }
         self.carrier.stand_back();
     }

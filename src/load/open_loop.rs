@@ -254,7 +254,7 @@ pub(crate) async fn run(board: Rc<Board>, number: usize) {
     let mut line = Line::new(Rc::clone(&board.crew), number);
     line.wait_for_turn().await;
     sleep_until(board.opening[number]).await;
-    line.open_ahead().await;
+    line.open_ahead(None).await;
     loop {
         if let Some(pause) = line.back_off() {
             pause.await;

@@ -145,7 +145,6 @@ impl Decoder {
         }
         let left = left - taken as u64;
         if left > 0 {
-            self.is_repetitive = false;
             self.state = State::Sized(left);
             return Ok(None);
         }
