@@ -141,7 +141,7 @@ pub(crate) async fn yield_now() {
 }
 
 /// Wakes a task after the sockets have had their turn.
-fn defer(waker: &Waker) {
+pub(crate) fn defer(waker: &Waker) {
     with_current(|core| core.tasks.resume_later(waker.clone()));
 }
 

@@ -7,6 +7,7 @@
 mod failure;
 mod frames;
 mod greeting;
+mod outbox;
 mod place;
 mod prepared;
 mod rider;
@@ -24,14 +25,14 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tokio::sync::Notify;
 
+use self::outbox::Outbox;
 use self::prepared::Prepared;
 use super::engine::AbortHandle;
 
 /// One open connection.
 struct Connection {
     requests: RefCell<SendRequest<Bytes>>,
-    /// Streams that are open or about to be.
-    streams: Cell<usize>,
+    outbox: Rc<Outbox>,
     /// Answers so far; where this stands still while a request times out, the connection is dead.
     answers: Cell<u64>,
     /// Lines that wait for a free stream.
@@ -41,10 +42,10 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(requests: SendRequest<Bytes>, driver: AbortHandle) -> Self {
+    fn new(requests: SendRequest<Bytes>, outbox: Rc<Outbox>, driver: AbortHandle) -> Self {
         Self {
             requests: RefCell::new(requests),
-            streams: Cell::new(0),
+            outbox,
             answers: Cell::new(0),
             waiting: Cell::new(0),
             freed: Notify::new(),
@@ -58,7 +59,7 @@ impl Connection {
         match requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Err(_)) => None,
             Poll::Ready(Ok(())) => {
-                Some(requests.current_max_send_streams().saturating_sub(self.streams.get()))
+                Some(requests.current_max_send_streams().saturating_sub(self.outbox.streams()))
             }
             Poll::Pending => Some(0),
         }
@@ -84,6 +85,7 @@ impl Connection {
 
     /// Hands a request to the driver, which writes it with what other lines send in the same moment.
     fn send(&self, prepared: &Prepared) -> Result<(ResponseFuture, Option<SendStream<Bytes>>), h2::Error> {
+        self.outbox.put();
         let body = prepared.body();
         let mut requests = self.requests.borrow_mut();
         let (response, mut sending) = requests.send_request(prepared.head(), body.is_empty())?;
@@ -101,14 +103,14 @@ struct Taken(Rc<Connection>);
 
 impl Taken {
     fn new(connection: &Rc<Connection>) -> Self {
-        connection.streams.set(connection.streams.get() + 1);
+        connection.outbox.take_stream();
         Self(Rc::clone(connection))
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.outbox.return_stream();
         // Whoever waits longest is next; a line that has just been answered must not overtake it.
         if self.0.waiting.get() > 0 {
             self.0.freed.notify_one();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::greeting::{Driver, greet};
+use super::outbox::Outbox;
 use super::traffic::Counted;
 use super::{Connection, Taken};
 use crate::load::connection::{self, Failure};
@@ -140,8 +141,9 @@ impl Place {
     /// Opens a connection and drives it until its end.
     async fn keep(self: Rc<Self>, attempt: usize) {
         let first = self.address.unwrap_or(attempt - 1);
-        let opening = timeout(self.orders.timeout, open(&self.orders, first, Rc::clone(&self.traffic)));
-        let opened = opening.await.unwrap_or(Err(OutcomeClass::Timeout));
+        let outbox = Rc::new(Outbox::new(!self.orders.is_scheduled));
+        let opening = open(&self.orders, first, Rc::clone(&self.traffic), Rc::clone(&outbox));
+        let opened = timeout(self.orders.timeout, opening).await.unwrap_or(Err(OutcomeClass::Timeout));
         let state = self.state.replace(State::Empty);
         let (requests, driver, State::Opening(keeper)) = (match opened {
             Ok((requests, driver)) => (requests, driver, state),
@@ -153,7 +155,7 @@ impl Place {
         }) else {
             return;
         };
-        let connection = Rc::new(Connection::new(requests, keeper));
+        let connection = Rc::new(Connection::new(requests, outbox, keeper));
         let itself = Rc::downgrade(&connection);
         *self.state.borrow_mut() = State::Open(connection);
         self.settled.notify_waiters();
@@ -175,6 +177,7 @@ async fn open(
     orders: &Orders,
     attempt: usize,
     traffic: Rc<Cell<Moved>>,
+    outbox: Rc<Outbox>,
 ) -> Result<(h2::client::SendRequest<bytes::Bytes>, Driver<Counted>), OutcomeClass> {
     let opening = connection::open(&orders.target, attempt, orders.tls.as_ref());
     let stream = opening.await.map_err(|_| OutcomeClass::Connect)?;
@@ -182,7 +185,7 @@ async fn open(
     if orders.tls.is_some() && !stream.is_http2() {
         return Err(OutcomeClass::Connect);
     }
-    greet(Counted::new(stream, traffic, orders.stop.clone())).await.map_err(|failure| match failure {
+    greet(Counted::new(stream, traffic, outbox, orders.stop.clone())).await.map_err(|failure| match failure {
         Failure::Protocol => OutcomeClass::Protocol,
         _ => OutcomeClass::Connect,
     })

@@ -1,4 +1,5 @@
-//! The bytes of a connection as the HTTP/2 library wants them, counted, and looked at for what must not come.
+//! The bytes of a connection as the HTTP/2 library wants them: counted, looked at for what must not come, and written
+//! when the outbox says so.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -9,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
+use super::outbox::Outbox;
 use crate::guard::AnswerRules;
 use crate::load::connection::Stream;
 use crate::load::moved::Moved;
@@ -19,6 +21,7 @@ pub(super) struct Counted {
     stream: Stream,
     bytes: Rc<Cell<Moved>>,
     frames: Frames,
+    outbox: Rc<Outbox>,
     stop: StopSignal,
 }
 
@@ -40,8 +43,8 @@ macro_rules! pinned {
 
 impl Counted {
     /// Counts what goes over a stream into `bytes`, and takes the target back where it pushes.
-    pub(super) fn new(stream: Stream, bytes: Rc<Cell<Moved>>, stop: StopSignal) -> Self {
-        Self { stream, bytes, frames: Frames::default(), stop }
+    pub(super) fn new(stream: Stream, bytes: Rc<Cell<Moved>>, outbox: Rc<Outbox>, stop: StopSignal) -> Self {
+        Self { stream, bytes, frames: Frames::default(), outbox, stop }
     }
 
     fn count(&self, more: Moved) {
@@ -74,6 +77,7 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.outbox.poll_due(cx));
         let count = ready!(pinned!(self, stream => stream.poll_write(cx, bytes)))?;
         self.count_sent(count);
         Poll::Ready(Ok(count))
@@ -84,6 +88,7 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.outbox.poll_due(cx));
         let count = ready!(pinned!(self, stream => stream.poll_write_vectored(cx, slices)))?;
         self.count_sent(count);
         Poll::Ready(Ok(count))
