@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench figures [-- [--quick] ROW…]`. Needs Linux, two processors, `taskset` and nginx; wrk, h2load,
 //! oha, hey and wrk2 take part where they are installed. The server has one processor, the clients take turns on the
-//! other, and the medians of at least five alternating turns are compared, of 21 where a request's cost is.
+//! other, and the medians of at least five alternating turns are compared, of 15 where a request's cost is.
 
 #![expect(clippy::print_stdout, reason = "the table is what this bench is for")]
 
@@ -41,7 +41,7 @@ const PAIRS: usize = 5;
 
 /// Turns that every client has where what a request costs is compared: many short ones tell programs apart that differ
 /// by some hundredths, a few long ones don't, as the machine changes its speed within seconds.
-const SHORT_TURNS: usize = 21;
+const SHORT_TURNS: usize = 15;
 
 /// What can go wrong with a bench.
 #[derive(Debug, thiserror::Error)]

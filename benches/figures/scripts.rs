@@ -10,13 +10,11 @@ use cargo_loadgate::script::{Script, ScriptLimits, ScriptOrders};
 use cargo_loadgate::target::{Origin, Scheme};
 
 use crate::clients::{Peer, number_before, run_ours};
+use crate::cost::SECONDS;
 use crate::process::{Processor, pinned, spend};
 use crate::site::{self, Nginx, Site};
 use crate::table::{Line, certain, in_turns, median, micros, ratios, spread};
 use crate::{Failure, Options, Outcome};
-
-/// How long one run lasts.
-const SECONDS: u64 = 2;
 
 /// A path and a header that change with every request.
 const COUNTER: &str = include_str!("../../examples/scripts/numbered.lua");
