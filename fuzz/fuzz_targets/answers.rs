@@ -9,7 +9,7 @@
 use libfuzzer_sys::fuzz_target;
 
 use self::load::codec::{Decoder, Malformed};
-use self::load::witness::Witness;
+use self::load::witness::{Aside, Witness};
 use self::request::Interest;
 
 #[path = "../../src/context.rs"]
@@ -45,6 +45,7 @@ struct Seen {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
     is_body_cut: bool,
+    asides: Vec<Vec<u8>>,
 }
 
 /// What is asked of the parser.
@@ -52,13 +53,19 @@ struct Seen {
 struct Asked {
     answers_head: bool,
     interest: Interest,
+    /// How much of every body is kept; asides are, where that is not nothing.
+    prefix_bytes: usize,
 }
 
 fuzz_target!(|data: &[u8]| {
     // The first two bytes say what is asked and how the rest is split.
     let [asked, split, bytes @ ..] = data else { return };
     let interest = [Interest::Nothing, Interest::Status, Interest::Head, Interest::Body];
-    let asked = Asked { answers_head: asked & 4 != 0, interest: interest[usize::from(asked & 3)] };
+    let asked = Asked {
+        answers_head: asked & 4 != 0,
+        interest: interest[usize::from(asked & 3)],
+        prefix_bytes: if asked & 8 != 0 { 16 } else { 0 },
+    };
 
     let whole = decode(&[bytes], asked);
 
@@ -85,7 +92,7 @@ fn uneven(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
 /// Feeds the pieces one after the other and then the end; returns every answer, and what was wrong.
 fn decode(pieces: &[&[u8]], asked: Asked) -> (Vec<Seen>, Result<(), Malformed>) {
     let mut decoder = Decoder::new();
-    let mut witness = Witness::default();
+    let mut witness = Witness::default().keeping(asked.prefix_bytes);
     let mut answers = Vec::new();
     let begin = |decoder: &mut Decoder, witness: &mut Witness| {
         decoder.expect(asked.answers_head);
@@ -118,5 +125,6 @@ fn decode(pieces: &[&[u8]], asked: Asked) -> (Vec<Seen>, Result<(), Malformed>) 
 fn seen(status: u16, keeps_alive: bool, witness: &Witness) -> Seen {
     let headers = witness.headers().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     let (body, is_body_cut) = witness.seen_body();
-    Seen { status, keeps_alive, headers, body: body.to_vec(), is_body_cut }
+    let asides = Aside::ALL.iter().map(|aside| witness.seen_aside(*aside).to_vec()).collect();
+    Seen { status, keeps_alive, headers, body: body.to_vec(), is_body_cut, asides }
 }

@@ -1,13 +1,13 @@
 //! An echo is a secret that a server sends back: it stands in the server's answers, and likely in its logs.
 //!
-//! Answers are looked through where secrets were sent: every header, and as much of the body as is kept anyway or a
-//! short beginning. What is found is told, and masked before a script or a check sees it. Trailers and the reason
-//! phrase are neither looked at nor kept.
+//! Answers are looked through where secrets were sent: every header, as much of the body as is kept anyway or a short
+//! beginning, and what means nothing to a run, such as trailers. What is found is told, and masked before a script or a
+//! check sees it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::witness::Witness;
+use super::witness::{Aside, Witness};
 use crate::redact::{MASK, Redactor};
 use crate::request::{Headers, Placeholders};
 use crate::secret::SecretEcho;
@@ -54,6 +54,12 @@ impl EchoWatch {
 
     /// Looks through what a witness has kept of a whole answer, and masks what it finds.
     pub(super) fn look(&self, witness: &mut Witness) {
+        for aside in Aside::ALL {
+            let bytes = witness.seen_aside(aside);
+            if !self.all.registered_in(bytes).is_empty() {
+                self.note(name_of(aside), bytes);
+            }
+        }
         let (headers, body) = witness.kept_mut();
         if let Some(masked) = self.masked(body) {
             self.note("the body", body);
@@ -112,6 +118,15 @@ impl EchoWatch {
     }
 }
 
+fn name_of(aside: Aside) -> &'static str {
+    match aside {
+        Aside::Reason => "the reason phrase",
+        Aside::Interim => "an interim answer",
+        Aside::ChunkExtension => "a chunk's extension",
+        Aside::Trailer => "a trailer",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +170,21 @@ mod tests {
             told.iter().map(|(secret, place, n)| (secret.as_str(), place.as_str(), *n)).collect();
         assert_eq!(told, [("ONE", "the body", 1), ("TWO", "the header x-debug", 1)]);
         assert!(watch.take().is_empty());
+    }
+
+    #[test]
+    fn an_echo_in_what_means_nothing_is_told_as_well() {
+        let watch = watch();
+        let mut witness = witness(Interest::Nothing, &[], &[]);
+        for aside in Aside::ALL {
+            witness.aside(aside, b"correct-");
+            witness.aside(aside, b"horse");
+        }
+
+        watch.look(&mut witness);
+
+        let places: Vec<_> = watch.take().into_iter().map(|echo| echo.place).collect();
+        assert_eq!(places, ["a chunk's extension", "a trailer", "an interim answer", "the reason phrase"]);
     }
 
     #[test]

@@ -12,7 +12,28 @@ use crate::request::{Headers, Interest, MAX_SEEN_BODY_BYTES};
 /// An answer with a longer body is no answer of a service that a gate loads; it would only fill the time.
 pub(crate) const MAX_BODY_BYTES: u64 = 1024 * 1024 * 1024;
 
+/// What is kept of each [`Aside`] at most.
+const MAX_ASIDE_BYTES: usize = 16 * 1024;
+
 const MARKER_LETTERS: usize = MARKER_HEADER.len();
+
+/// A part of an answer that means nothing to a run, and in which a server can repeat what it was sent all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// The words behind the status, where they are not the usual ones.
+    Reason,
+    /// Whole interim answers.
+    Interim,
+    /// What stands behind the sizes of chunks.
+    ChunkExtension,
+    /// What follows the body.
+    Trailer,
+}
+
+impl Aside {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Reason, Self::Interim, Self::ChunkExtension, Self::Trailer];
+}
 
 /// What is kept of one answer after the other.
 #[derive(Debug, Default)]
@@ -22,8 +43,9 @@ pub(crate) struct Witness {
     body: Vec<u8>,
     is_body_cut: bool,
     body_bytes: u64,
-    /// How much of every body is kept, whoever wants it; headers are then, too.
+    /// How much of every body is kept, whoever wants it; headers and asides are then, too.
     prefix_bytes: usize,
+    asides: [Vec<u8>; Aside::ALL.len()],
     rules: Option<Arc<AnswerRules>>,
     is_marker_promised: bool,
     lacks_marker: bool,
@@ -40,7 +62,7 @@ impl Witness {
         }
     }
 
-    /// Keeps the beginning of the body of every answer, and the headers, where that is not nothing.
+    /// Keeps the beginning of the body of every answer, the headers and the asides, where that is not nothing.
     pub(crate) fn keeping(self, prefix_bytes: usize) -> Self {
         Self { prefix_bytes, ..self }
     }
@@ -53,6 +75,9 @@ impl Witness {
         self.body.clear();
         self.is_body_cut = false;
         self.lacks_marker = false;
+        if self.keeps_asides() {
+            self.asides.iter_mut().for_each(Vec::clear);
+        }
     }
 
     /// Takes the final head.
@@ -103,10 +128,30 @@ impl Witness {
         self.interest >= Interest::Head || self.prefix_bytes > 0
     }
 
+    /// Returns whether asides are kept, so that [`Self::aside`] is worth its call.
+    pub(crate) fn keeps_asides(&self) -> bool {
+        self.prefix_bytes > 0
+    }
+
+    /// Takes a piece of an aside; of a long one the beginning is kept.
+    pub(crate) fn aside(&mut self, aside: Aside, piece: &[u8]) {
+        if self.keeps_asides() {
+            let kept = &mut self.asides[aside as usize];
+            let room = MAX_ASIDE_BYTES - kept.len();
+            kept.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+    }
+
+    /// Returns what is kept of an aside.
+    pub(crate) fn seen_aside(&self, aside: Aside) -> &[u8] {
+        &self.asides[aside as usize]
+    }
+
     /// Returns whether the last head left no more here than headers that were wanted, as it would each time.
     pub(crate) fn would_hear_the_same(&self) -> bool {
         let has_told_nothing = self.wants_heads() || self.headers.iter().next().is_none();
-        has_told_nothing && !self.lacks_marker && self.objection.is_none()
+        let has_no_asides = self.asides.iter().all(Vec::is_empty);
+        has_told_nothing && has_no_asides && !self.lacks_marker && self.objection.is_none()
     }
 
     /// Takes the headers of a head that is the same as one before.
@@ -171,6 +216,20 @@ mod tests {
         witness.body(b"hello").unwrap();
 
         assert_eq!((witness.headers().iter().count(), witness.seen_body()), (0, (&b""[..], false)));
+    }
+
+    #[test]
+    fn endless_asides_are_kept_in_part() {
+        let mut witness = Witness::default().keeping(1);
+        witness.begin(Interest::Nothing);
+
+        for _ in 0..5 {
+            witness.aside(Aside::ChunkExtension, &[b'x'; MAX_ASIDE_BYTES / 2 - 1]);
+        }
+
+        assert_eq!(witness.seen_aside(Aside::ChunkExtension).len(), MAX_ASIDE_BYTES);
+        witness.begin(Interest::Nothing);
+        assert!(witness.seen_aside(Aside::ChunkExtension).is_empty());
     }
 
     #[test]

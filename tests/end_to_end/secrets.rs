@@ -77,11 +77,14 @@ fn serve(stream: TcpStream, count: &AtomicUsize, heard: &Mutex<Vec<String>>, kno
     }
 }
 
-/// An answer with the secret in its reason phrase, headers, cookie, redirect, body and trailer.
+/// An answer with the secret in its reason phrase, headers, cookie, redirect, body, chunk extension and trailer, behind an
+/// interim one with it.
 fn answer(secret: &str, known: &str, number: usize) -> Vec<u8> {
     let status = [200, 200, 302, 500][number % 4];
-    let mut head =
-        format!("HTTP/1.1 {status} {secret}\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n");
+    let mut head = format!(
+        "HTTP/1.1 103 Early Hints\r\nlink: </{secret}>\r\n\r\n\
+         HTTP/1.1 {status} {secret}\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n"
+    );
     head.push_str(&format!("location: /login?next={secret}&token={secret}\r\n"));
     head.push_str(&format!(
         "server-timing: {secret};dur=5, db;dur=2\r\nset-cookie: session={secret}; Path=/\r\n"
@@ -96,7 +99,7 @@ fn answer(secret: &str, known: &str, number: usize) -> Vec<u8> {
         head.push_str(&format!("x-job-{number}: {form}\r\n"));
         body.push_str(&format!("{number} {form}\n"));
     }
-    let chunk = format!("{:x}\r\n{body}\r\n0\r\nx-trailer: {secret}\r\n\r\n", body.len());
+    let chunk = format!("{:x};x={secret}\r\n{body}\r\n0\r\nx-trailer: {secret}\r\n\r\n", body.len());
     format!("{head}\r\n{chunk}").into_bytes()
 }
 
@@ -314,7 +317,15 @@ fn a_secret_that_a_server_repeats_everywhere_is_in_nothing_that_a_run_leaves() {
     let findings = &report["scenarios"][0]["findings"];
     let places: Vec<&str> =
         findings.as_array().unwrap().iter().map(|one| one["place"].as_str().unwrap()).collect();
-    assert!(places.contains(&"the body") && places.contains(&"the header location"), "{findings}");
+    let told = [
+        "the body",
+        "the header location",
+        "the reason phrase",
+        "an interim answer",
+        "a chunk's extension",
+        "a trailer",
+    ];
+    assert!(told.iter().all(|place| places.contains(place)), "{findings}");
     assert_eq!((&findings[0]["kind"], &findings[0]["name"]), (&"secret-echo".into(), &"CANARY".into()));
     for file in ["report.html", "comment.md"] {
         let text = std::fs::read_to_string(project.path().join("target/loadgate").join(file)).unwrap();

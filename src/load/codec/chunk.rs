@@ -1,15 +1,16 @@
 //! The grammar of chunked bodies (RFC 9112, section 7.1), one byte at a time.
 //!
-//! Extensions and trailers are passed over; how long they may be is for the decoder to say.
+//! Extensions and trailers mean nothing; how long they may be is for the decoder to say.
 
 use super::Malformed;
+use crate::load::witness::Aside;
 
 /// Where in a chunked body the next byte lies.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ChunkState {
     /// In the hexadecimal size of a chunk.
     Size { value: u64, has_digits: bool },
-    /// Behind the size, where extensions are passed over.
+    /// Behind the size, where extensions are.
     Extension { value: u64 },
     /// At the end of a size line.
     SizeLineFeed { value: u64 },
@@ -32,6 +33,15 @@ pub(super) enum ChunkState {
 impl ChunkState {
     /// A body's first byte lies here.
     pub(super) const START: Self = Self::Size { value: 0, has_digits: false };
+
+    /// Returns what the next byte is part of, where that means nothing.
+    pub(super) fn aside(self) -> Option<Aside> {
+        match self {
+            Self::Extension { .. } => Some(Aside::ChunkExtension),
+            Self::TrailerStart | Self::Trailer | Self::TrailerLineFeed => Some(Aside::Trailer),
+            _ => None,
+        }
+    }
 
     /// Returns the state after one byte outside chunk data; line ends are CRLF, as a lone LF could hide a chunk.
     pub(super) fn after(self, byte: u8) -> Result<Self, Malformed> {

@@ -4,10 +4,11 @@
 
 use std::mem::MaybeUninit;
 
+use http::StatusCode;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::Malformed;
-use crate::load::witness::Witness;
+use crate::load::witness::{Aside, Witness};
 
 /// As many header lines are parsed without asking for memory; hardly any service sends more.
 const USUAL_HEADERS: usize = 256;
@@ -60,11 +61,26 @@ pub(super) fn parse_head(bytes: &[u8], witness: &mut Witness) -> Result<Option<(
     };
     let fields = Fields::of(response.headers)?;
     let framing = fields.framing(minor)?;
+    if witness.keeps_asides() {
+        tell_asides(&bytes[..length], status, response.reason, witness);
+    }
     if status >= 200 {
         witness.head(status, response.headers.iter().map(|field| (field.name.as_bytes(), field.value)));
     }
     let keeps_alive = !fields.says_close && (minor == 1 || fields.says_keep_alive);
     Ok(Some((Head { status, framing, keeps_alive }, length)))
+}
+
+/// Tells the witness of what means nothing in a head: all of an interim one, and unusual words behind the status.
+fn tell_asides(head: &[u8], status: u16, reason: Option<&str>, witness: &mut Witness) {
+    let usual = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    if status < 200 {
+        witness.aside(Aside::Interim, head);
+    } else if reason != usual {
+        // The parser shows no words that hold bytes beyond ASCII, so the whole line is looked at.
+        let line = head.iter().position(|&byte| byte == b'\n').unwrap_or(head.len());
+        witness.aside(Aside::Reason, &head[..line]);
+    }
 }
 
 /// The header fields that decide about framing.

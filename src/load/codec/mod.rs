@@ -269,6 +269,9 @@ impl Decoder {
             if matches!((chunk, byte), (ChunkState::LastLineFeed, b'\n')) {
                 return Ok(Some(self.complete(rest.len())));
             }
+            if let Some(aside) = chunk.aside() {
+                witness.aside(aside, &[byte]);
+            }
             chunk = chunk.after(byte)?;
             meta_bytes += 1;
             if meta_bytes > MAX_CHUNK_META_BYTES {
@@ -285,6 +288,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::load::witness::Aside;
     use crate::request::Interest;
 
     /// Feeds the pieces one after the other; returns every answer, or what was wrong.
@@ -390,6 +394,35 @@ mod tests {
         assert_eq!(result, Ok(()));
         let expected = [(200, true), (200, true), (200, true), (200, true), (404, false), (404, false)];
         assert_eq!(answers, expected);
+    }
+
+    #[test]
+    fn what_means_nothing_is_told_each_time_where_somebody_looks_for_it() {
+        let answer = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 Fine b\r\n\
+            Transfer-Encoding: chunked\r\n\r\n1;c\r\nx\r\n0;d\r\nE: f\r\n\r\n";
+        let told = |witness: &Witness| {
+            Aside::ALL.map(|aside| String::from_utf8(witness.seen_aside(aside).to_vec()).unwrap())
+        };
+        let mut decoder = Decoder::new();
+        let mut witness = Witness::default().keeping(1);
+
+        for _ in 0..2 {
+            witness.begin(Interest::Nothing);
+            assert!(matches!(decoder.feed(answer, &mut witness), Ok(Some(_))));
+
+            let [reason, interim, extensions, trailers] = told(&witness);
+            assert_eq!(reason, "HTTP/1.1 200 Fine b\r");
+            assert!(interim.contains("Link: a"), "{interim}");
+            assert_eq!(extensions, "c\rd\r");
+            assert_eq!(trailers, "E: f\r\n\r");
+        }
+        let usual = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        witness.begin(Interest::Nothing);
+        assert!(matches!(decoder.feed(usual, &mut witness), Ok(Some(_))));
+        assert_eq!(told(&witness).concat(), "");
+        let (mut decoder, mut nobody) = (Decoder::new(), Witness::default());
+        assert!(matches!(decoder.feed(answer, &mut nobody), Ok(Some(_))));
+        assert_eq!(told(&nobody).concat(), "");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
+use http::HeaderMap;
 
 use super::Taken;
 use super::failure::{failure_of, was_never_looked_at};
@@ -18,7 +19,7 @@ use crate::load::codec::Answer;
 use crate::load::connection::{Exchange, Failure};
 use crate::load::deadline::Deadline;
 use crate::load::moved::Moved;
-use crate::load::witness::Witness;
+use crate::load::witness::{Aside, Witness};
 use crate::measurement::OutcomeClass;
 
 /// One line's part in a connection.
@@ -216,6 +217,9 @@ impl Stream {
         loop {
             match &mut self.part {
                 Part::Head(response) => {
+                    if witness.keeps_asides() {
+                        poll_interim(response, cx, witness)?;
+                    }
                     let (head, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
                     self.status = head.status.as_u16();
                     let fields = head.headers.iter();
@@ -230,8 +234,13 @@ impl Stream {
                     }
                 }
                 Part::Body(body) => {
-                    // Behind the last piece there is nothing but trailers, which have come by then.
                     let Some(piece) = ready!(body.poll_data(cx)) else {
+                        // Behind the last piece there is nothing but trailers, which have come by then.
+                        if witness.keeps_asides()
+                            && let Poll::Ready(Ok(Some(trailers))) = body.poll_trailers(cx)
+                        {
+                            tell(&trailers, Aside::Trailer, witness);
+                        }
                         return Poll::Ready(Ok(self.status));
                     };
                     let piece = piece?;
@@ -242,6 +251,27 @@ impl Stream {
                     body.flow_control().release_capacity(piece.len())?;
                 }
             }
+        }
+    }
+}
+
+/// Tells the witness of the interim answers that have come.
+fn poll_interim(
+    response: &mut ResponseFuture,
+    cx: &mut Context<'_>,
+    witness: &mut Witness,
+) -> Result<(), h2::Error> {
+    while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+        tell(interim?.headers(), Aside::Interim, witness);
+    }
+    Ok(())
+}
+
+/// Tells the witness of fields that mean nothing to a run.
+fn tell(fields: &HeaderMap, aside: Aside, witness: &mut Witness) {
+    for (name, value) in fields {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"] {
+            witness.aside(aside, piece);
         }
     }
 }

@@ -12,9 +12,13 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Response};
 
-use super::{CLOSED, MS, OutcomeClass, classes, open_loop, run, scenario, serve};
-use crate::request::{Method, Request};
+use super::{
+    CLOSED, DriveOptions, EchoWatch, MS, OutcomeClass, classes, drive, local, never, open_loop, options, run,
+    scenario, serve,
+};
+use crate::request::{DeclaredSecret, Method, Mix, Placeholders, Request};
 use crate::scenario::{Pacing, Protocol, Scenario};
+use crate::secret::Secret;
 
 /// One request as the server sees it.
 pub(super) type Asked = (http::Request<RecvStream>, SendResponse<Bytes>);
@@ -285,6 +289,37 @@ fn a_large_answer_does_not_wait_for_a_window() {
     let measurement = run(address, &over_http2(CLOSED, 1, 3, 800 * MS));
 
     assert!(measurement.outcomes().count(OutcomeClass::Success) > 0, "{:?}", measurement.outcomes());
+}
+
+#[test]
+fn a_secret_in_an_interim_answer_or_a_trailer_is_told() {
+    let address = serve_http2(&Builder::new(), |_| {
+        |(_, mut respond): Asked| {
+            let interim = Response::builder().status(103).header("link", "correct-horse").body(()).unwrap();
+            respond.send_informational(interim).unwrap();
+            let mut sending = respond.send_response(Response::new(()), false).unwrap();
+            sending.send_data(Bytes::from_static(b"ok"), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("checksum", "correct-horse".parse().unwrap());
+            sending.send_trailers(trailers).unwrap();
+            true
+        }
+    });
+    let secret = DeclaredSecret {
+        name: "ONE".into(),
+        headers: vec!["authorization".into()],
+        value: Ok(Secret::new("correct-horse".into())),
+    };
+    let watch = EchoWatch::of(&Placeholders::new(1, vec![secret])).map(Arc::new).unwrap();
+    let (target, scenario) = (local(address), over_http2(CLOSED, 1, 2, 200 * MS));
+    let sources = Mix::new(&scenario.requests, &target.origin().authority(), 1);
+    let watched = DriveOptions { echo: Some(Arc::clone(&watch)), ..options(1) };
+
+    let measurement = drive(&target, &scenario, &sources, &watched, &never(), &|_| {}).unwrap();
+
+    assert_eq!(classes(&measurement), [OutcomeClass::Success]);
+    let places: Vec<_> = watch.take().into_iter().map(|echo| echo.place).collect();
+    assert_eq!(places, ["a trailer", "an interim answer"]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Ceilings, DriveOptions, LoadError, Progress, StopSignal, drive};
+use super::{Ceilings, DriveOptions, EchoWatch, LoadError, Progress, StopSignal, drive};
 use crate::guard::ClearedTarget;
 use crate::measurement::{Measurement, OutcomeClass};
 use crate::request::{Mix, Request};
