@@ -65,6 +65,14 @@ pub(super) fn answer((_, mut respond): Asked, body: &'static [u8]) {
     }
 }
 
+fn answer_with_trailer(mut respond: SendResponse<Bytes>, checksum: &str) {
+    let mut sending = respond.send_response(Response::new(()), false).unwrap();
+    sending.send_data(Bytes::from_static(b"ok"), false).unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("checksum", checksum.parse().unwrap());
+    sending.send_trailers(trailers).unwrap();
+}
+
 #[test]
 fn every_request_of_either_loop_is_answered_and_counted() {
     let address = serve_http2(&Builder::new(), |_| {
@@ -297,11 +305,7 @@ fn a_secret_in_an_interim_answer_or_a_trailer_is_told() {
         |(_, mut respond): Asked| {
             let interim = Response::builder().status(103).header("link", "correct-horse").body(()).unwrap();
             respond.send_informational(interim).unwrap();
-            let mut sending = respond.send_response(Response::new(()), false).unwrap();
-            sending.send_data(Bytes::from_static(b"ok"), false).unwrap();
-            let mut trailers = HeaderMap::new();
-            trailers.insert("checksum", "correct-horse".parse().unwrap());
-            sending.send_trailers(trailers).unwrap();
+            answer_with_trailer(respond, "correct-horse");
             true
         }
     });
@@ -325,12 +329,8 @@ fn a_secret_in_an_interim_answer_or_a_trailer_is_told() {
 #[test]
 fn trailers_end_an_answer() {
     let address = serve_http2(&Builder::new(), |_| {
-        |(_, mut respond): Asked| {
-            let mut sending = respond.send_response(Response::new(()), false).unwrap();
-            sending.send_data(Bytes::from_static(b"ok"), false).unwrap();
-            let mut trailers = HeaderMap::new();
-            trailers.insert("checksum", "1".parse().unwrap());
-            sending.send_trailers(trailers).unwrap();
+        |(_, respond): Asked| {
+            answer_with_trailer(respond, "1");
             true
         }
     });
