@@ -130,8 +130,8 @@ impl Peer {
         is_installed(self.program()).then_some(self)
     }
 
-    /// Runs closed-loop work; returns the processor time of each answered request in microseconds.
-    pub(crate) fn cost_us(self, site: &Site, shape: Shape) -> Outcome<f64> {
+    /// Runs closed-loop work; returns the processor time that it took, in seconds.
+    pub(crate) fn work(self, site: &Site, shape: Shape) -> Outcome<f64> {
         let Shape { connections, streams, seconds } = shape;
         let arguments = match (self, streams) {
             (Self::Wrk, None) => format!("-t1 -c{connections} -d{seconds}s"),
@@ -147,14 +147,7 @@ impl Peer {
             }
             _ => return Err(Failure::Client(format!("{self:?} has no part in this work"))),
         };
-        let spent = self.run(site, &arguments)?;
-        let requests = match self {
-            Self::Wrk => number_before(&spent.output, " requests in"),
-            Self::H2load => number_before(&spent.output, " succeeded"),
-            _ => oha_answers(&spent.output),
-        };
-        let requests = requests.ok_or_else(|| self.strange(&spent.output))?;
-        Ok(spent.processor_seconds * 1e6 / requests)
+        Ok(self.run(site, &arguments)?.processor_seconds)
     }
 
     /// Runs an open loop, or what comes nearest, and returns the latency that it reports; where it can count from the
@@ -199,20 +192,9 @@ impl Peer {
     }
 }
 
-/// Returns the number right before some words.
-pub(crate) fn number_before(text: &str, words: &str) -> Option<f64> {
-    let (before, _) = text.split_once(words)?;
-    before.rsplit([' ', '\n']).next()?.parse().ok()
-}
-
 /// Returns the number right behind some words, up to a space.
 fn number_before_unit(text: &str, words: &str) -> Option<f64> {
     text.split_once(words)?.1.split_whitespace().next()?.parse().ok()
-}
-
-fn oha_answers(output: &str) -> Option<f64> {
-    let report: Value = serde_json::from_str(output).ok()?;
-    report["statusCodeDistribution"].as_object()?.values().map(Value::as_f64).sum()
 }
 
 /// Reads a line such as `50.000%    1.82ms` (wrk2) or `50%    1.82ms` (wrk).

@@ -1,4 +1,7 @@
-//! What a request costs the client: processor time of the whole program for each answer, ours beside its peers.
+//! What a request costs the client: processor time of the whole program for each request, ours beside its peers.
+//!
+//! Requests are counted by the server, in the same way for everybody. What clients count is not the same: ours leaves
+//! out those of the ramp, which comes before the measured time.
 
 use crate::clients::{Peer, Shape, run_ours};
 use crate::floor::{self, Deed};
@@ -25,7 +28,7 @@ pub(crate) fn http1(options: &Options) -> Outcome<Vec<Line>> {
         (Rival::Floor(Deed::Count, nginx.port), "(floor)"),
         (Rival::Floor(Deed::Measure, nginx.port), "(floor)"),
     ];
-    compare("HTTP/1.1, 50 connections", &nginx.site, shape, &rivals, options)
+    compare("HTTP/1.1, 50 connections", &nginx, shape, &rivals, options)
 }
 
 /// The same over TLS.
@@ -33,7 +36,7 @@ pub(crate) fn https1(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::with_tls()? else { return site::missing("nginx or network namespaces") };
     let shape = Shape { connections: 50, streams: None, seconds: SECONDS };
     let rivals = [(Rival::Peer(Peer::Wrk), "≤ 1.0"), (Rival::Peer(Peer::Oha), "(anchor)")];
-    compare("HTTPS/1.1, 50 connections", &nginx.site, shape, &rivals, options)
+    compare("HTTPS/1.1, 50 connections", &nginx, shape, &rivals, options)
 }
 
 /// HTTP/2 over TLS on ten connections with ten streams each.
@@ -45,7 +48,7 @@ pub(crate) fn http2(options: &Options) -> Outcome<Vec<Line>> {
         (Rival::Peer(Peer::Oha), "≤ 0.75"),
         (Rival::BareH2, "(floor)"),
     ];
-    compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx.site, shape, &rivals, options)
+    compare("HTTP/2 over TLS, 10 connections × 10 streams", &nginx, shape, &rivals, options)
 }
 
 /// A run of at least a million requests beside a short one: recording must not grow dearer.
@@ -53,12 +56,13 @@ pub(crate) fn million(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
     let long_seconds = if options.is_quick { 2 * BRIEF_SECONDS } else { LONG_SECONDS };
     let run = |seconds| {
-        let site = &nginx.site;
-        Box::new(move || our_cost(site, Shape { connections: 50, streams: None, seconds }))
+        let shape = Shape { connections: 50, streams: None, seconds };
+        let nginx = &nginx;
+        Box::new(move || cost(nginx, || our_work(&nginx.site, shape)))
     };
     let results = in_turns(options.pairs, vec![run(long_seconds), run(BRIEF_SECONDS)])?;
     let costs = |which: usize| results[which].iter().map(|cost| cost.us).collect::<Vec<_>>();
-    let fewest = results[0].iter().map(|cost| cost.answers).fold(f64::INFINITY, f64::min);
+    let fewest = results[0].iter().map(|cost| cost.requests).fold(f64::INFINITY, f64::min);
     Ok(vec![Line {
         work: format!("{:.1} million requests in one run, beside a run of {BRIEF_SECONDS} s", fewest / 1e6),
         ours: micros(&costs(0)),
@@ -68,11 +72,21 @@ pub(crate) fn million(options: &Options) -> Outcome<Vec<Line>> {
     }])
 }
 
-/// What our requests cost.
-struct Cost {
+/// What requests cost.
+pub(crate) struct Cost {
     /// Microseconds of processor time for each.
-    us: f64,
-    answers: f64,
+    pub(crate) us: f64,
+    requests: f64,
+}
+
+/// Does work at a server that is given in seconds of processor time; returns what each of its requests cost.
+pub(crate) fn cost(nginx: &Nginx, work: impl FnOnce() -> Outcome<f64>) -> Outcome<Cost> {
+    let (seconds, requests) = nginx.requests_of(work)?;
+    if requests == 0 {
+        return Err(Failure::Nothing);
+    }
+    let requests = requests as f64;
+    Ok(Cost { us: seconds * 1e6 / requests, requests })
 }
 
 /// With whom ours is compared.
@@ -102,12 +116,13 @@ impl Rival {
         }
     }
 
-    fn cost_us(self, site: &Site, shape: Shape) -> Outcome<f64> {
+    /// Does the work; returns the processor time that it took, in seconds.
+    fn work(self, site: &Site, shape: Shape) -> Outcome<f64> {
         match self {
-            Self::Peer(peer) => peer.cost_us(site, shape),
-            Self::Floor(deed, port) => floor::cost_us(deed, port, shape.connections, shape.seconds),
+            Self::Peer(peer) => peer.work(site, shape),
+            Self::Floor(deed, port) => floor::work(deed, port, shape.connections, shape.seconds),
             Self::BareH2 => {
-                floor_h2::cost_us(site, shape.connections, shape.streams.unwrap_or(1), shape.seconds)
+                floor_h2::work(site, shape.connections, shape.streams.unwrap_or(1), shape.seconds)
             }
         }
     }
@@ -115,17 +130,18 @@ impl Rival {
 
 fn compare(
     work: &str,
-    site: &Site,
+    nginx: &Nginx,
     shape: Shape,
     rivals: &[(Rival, &'static str)],
     options: &Options,
 ) -> Outcome<Vec<Line>> {
     let mut measures: Vec<Box<dyn FnMut() -> Outcome<f64>>> =
-        vec![Box::new(|| our_cost(site, shape).map(|cost| cost.us))];
+        vec![Box::new(|| cost(nginx, || our_work(&nginx.site, shape)).map(|cost| cost.us))];
     let mut present = Vec::new();
     for &(rival, goal) in rivals {
         if rival.is_here() {
-            measures.push(Box::new(move || rival.cost_us(site, shape)));
+            let work = move || rival.work(&nginx.site, shape);
+            measures.push(Box::new(move || cost(nginx, work).map(|cost| cost.us)));
             present.push((rival, goal));
         } else {
             leave_out(&format!("{} is not installed", rival.name()));
@@ -146,13 +162,11 @@ fn compare(
         .collect())
 }
 
-fn our_cost(site: &Site, shape: Shape) -> Outcome<Cost> {
-    let run = run_ours(site, &keys(shape))?;
-    let answers = run.number("/outcomes/2xx")?;
-    Ok(Cost { us: run.processor_seconds * 1e6 / answers, answers })
+fn our_work(site: &Site, shape: Shape) -> Outcome<f64> {
+    Ok(run_ours(site, &keys(shape))?.processor_seconds)
 }
 
-/// The scenario's keys for a shape: everything counts, there is no warm-up.
+/// The scenario's keys for a shape. Without a warm-up there is still a ramp.
 fn keys(Shape { connections, streams, seconds }: Shape) -> String {
     let protocol = streams.map(|streams| format!("protocol = 'h2'\nstreams = {streams}\n"));
     format!(

@@ -6,8 +6,8 @@
 //! A second floor does what no measurement can do without as well: it compares each head with the last one, looks at
 //! the clock and records a latency. It has one fixed request, no time-outs and no way to fail.
 
+use std::hint::black_box;
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cargo_loadgate::clock;
@@ -16,7 +16,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::net::{RecvFlags, SendFlags};
 
-use crate::process::{Processor, Spent, pinned, spend};
+use crate::process::{Processor, pinned, spend};
 use crate::{Failure, Outcome};
 
 /// The argument that makes this program the floor.
@@ -31,37 +31,27 @@ pub(crate) enum Deed {
     Measure,
 }
 
-/// Runs the floor against a port of loopback as a process of its own; returns microseconds of processor time for each
-/// answer.
-pub(crate) fn cost_us(deed: Deed, port: u16, connections: u32, seconds: u64) -> Outcome<f64> {
+/// Runs the floor against a port of loopback as a process of its own; returns the processor time that it took, in
+/// seconds.
+pub(crate) fn work(deed: Deed, port: u16, connections: u32, seconds: u64) -> Outcome<f64> {
     let program = std::env::current_exe()?;
     let mut command = pinned(Processor::Clients, None, &program.display().to_string());
     let measures = u8::from(deed == Deed::Measure);
     let arguments = [port.to_string(), connections.to_string(), seconds.to_string(), measures.to_string()];
-    cost_of(command.arg(FLOOR).args(arguments))
+    Ok(spend(command.arg(FLOOR).args(arguments))?.processor_seconds)
 }
 
-/// Runs a floor, which prints how many answers came; returns microseconds of processor time for each of them.
-pub(crate) fn cost_of(floor: &mut Command) -> Outcome<f64> {
-    let Spent { processor_seconds, output } = spend(floor)?;
-    let strange = || Failure::Client(format!("the floor said something else than expected: {output}"));
-    let answers: f64 = output.trim().parse().map_err(|_| strange())?;
-    Ok(processor_seconds * 1e6 / answers)
-}
-
-/// Is the floor: sends until its time is over and prints how many answers came.
-#[expect(clippy::print_stdout, reason = "the other process reads it")]
+/// Is the floor: sends until its time is over.
 pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
     let strange = || Failure::Client(format!("the floor was asked for {arguments:?}"));
     let numbers: Vec<u64> = arguments.iter().flat_map(|argument| argument.parse()).collect();
     let [port, connections, seconds, measures] = numbers[..] else { return Err(strange()) };
     let port = u16::try_from(port).map_err(|_| strange())?;
     let deed = if measures == 0 { Deed::Count } else { Deed::Measure };
-    println!("{}", send(deed, port, connections, Duration::from_secs(seconds))?);
-    Ok(())
+    send(deed, port, connections, Duration::from_secs(seconds))
 }
 
-fn send(deed: Deed, port: u16, connections: u64, lasts: Duration) -> Outcome<u64> {
+fn send(deed: Deed, port: u16, connections: u64, lasts: Duration) -> Outcome<()> {
     let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut streams = Vec::new();
@@ -77,7 +67,7 @@ fn send(deed: Deed, port: u16, connections: u64, lasts: Duration) -> Outcome<u64
     }
     let mut buffer = vec![0; 16 * 1024];
     let mut events = Vec::with_capacity(256);
-    let mut answers = 0;
+    let mut answers = 0_u64;
     let mut latency = empty_histogram();
     let ends_at = clock::monotonic() + lasts;
     while clock::monotonic() < ends_at {
@@ -97,7 +87,8 @@ fn send(deed: Deed, port: u16, connections: u64, lasts: Duration) -> Outcome<u64
             rustix::net::send(stream, request.as_bytes(), SendFlags::NOSIGNAL)?;
         }
     }
-    Ok(if deed == Deed::Measure { latency.len() } else { answers })
+    black_box((answers, latency));
+    Ok(())
 }
 
 /// What a measurement keeps of one connection.

@@ -9,8 +9,8 @@ use cargo_loadgate::request::{Request, RequestSources, ScriptPlan, Seat};
 use cargo_loadgate::script::{Script, ScriptLimits, ScriptOrders};
 use cargo_loadgate::target::{Origin, Scheme};
 
-use crate::clients::{Peer, number_before, run_ours};
-use crate::cost::SECONDS;
+use crate::clients::{Peer, run_ours};
+use crate::cost::{SECONDS, cost};
 use crate::process::{Processor, pinned, spend};
 use crate::site::{self, Nginx, Site};
 use crate::table::{Line, certain, in_turns, median, micros, ratios, spread};
@@ -53,11 +53,10 @@ pub(crate) fn response(options: &Options) -> Outcome<Vec<Line>> {
 /// A static script beside no script.
 pub(crate) fn fixed(options: &Options) -> Outcome<Vec<Line>> {
     let Some(nginx) = Nginx::plain()? else { return site::missing("nginx") };
-    let site = &nginx.site;
-    write(site, STATIC)?;
+    write(&nginx.site, STATIC)?;
     let results = in_turns(
         options.short_turns,
-        vec![Box::new(|| our_cost_us(site, true)), Box::new(|| our_cost_us(site, false))],
+        vec![Box::new(|| our_cost_us(&nginx, true)), Box::new(|| our_cost_us(&nginx, false))],
     )?;
     Ok(vec![Line {
         work: "script: a static one, beside none".to_owned(),
@@ -103,11 +102,10 @@ fn beside_wrk(work: &str, script: &str, goal: &'static str, options: &Options) -
     if Peer::Wrk.if_installed().is_none() {
         return site::missing("wrk");
     }
-    let site = &nginx.site;
-    write(site, script)?;
+    write(&nginx.site, script)?;
     let results = in_turns(
         options.short_turns,
-        vec![Box::new(|| our_cost_us(site, true)), Box::new(|| wrk_cost_us(site))],
+        vec![Box::new(|| our_cost_us(&nginx, true)), Box::new(|| wrk_cost_us(&nginx))],
     )?;
     Ok(vec![Line {
         work: work.to_owned(),
@@ -125,18 +123,16 @@ fn write(site: &Site, script: &str) -> Outcome<()> {
     Ok(fs::write(site.project.path().join(NAME), script)?)
 }
 
-fn our_cost_us(site: &Site, has_script: bool) -> Outcome<f64> {
+fn our_cost_us(nginx: &Nginx, has_script: bool) -> Outcome<f64> {
     let script = if has_script { format!("script = '{NAME}'\n") } else { String::new() };
     let keys = format!("{script}profile = {{ connections = 50, duration = '{SECONDS}s', warm-up = '0s' }}");
-    let run = run_ours(site, &keys)?;
-    Ok(run.processor_seconds * 1e6 / run.number("/outcomes/2xx")?)
+    Ok(cost(nginx, || Ok(run_ours(&nginx.site, &keys)?.processor_seconds))?.us)
 }
 
-fn wrk_cost_us(site: &Site) -> Outcome<f64> {
+fn wrk_cost_us(nginx: &Nginx) -> Outcome<f64> {
+    let site = &nginx.site;
     let mut command = pinned(Processor::Clients, site.inside.as_deref(), Peer::Wrk.program());
     command.args(["-t1", "-c50", &format!("-d{SECONDS}s"), "-s"]).arg(site.project.path().join(NAME));
-    let spent = spend(command.arg(&site.url))?;
-    let requests = number_before(&spent.output, " requests in")
-        .ok_or_else(|| Failure::Client(format!("wrk said something else: {}", spent.output)))?;
-    Ok(spent.processor_seconds * 1e6 / requests)
+    command.arg(&site.url);
+    Ok(cost(nginx, || Ok(spend(&mut command)?.processor_seconds))?.us)
 }

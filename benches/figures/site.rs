@@ -2,8 +2,9 @@
 //! own with a preview's name.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -107,6 +108,9 @@ impl Site {
     }
 }
 
+/// The socket in the prefix of nginx on which it says how many requests it has had.
+const STATUS: &str = "status.sock";
+
 /// An nginx with one worker that answers every request at once, stopped when dropped.
 pub(crate) struct Nginx {
     /// Where it is.
@@ -149,12 +153,15 @@ impl Nginx {
 
     fn start(site: Site, port: u16, surroundings: Option<(Namespace, Forge)>, listen: &str) -> Outcome<Self> {
         let prefix = tempfile::tempdir()?;
+        let status = prefix.path().join(STATUS);
+        let status = status.display();
         let configuration = format!(
             "worker_processes 1; pid nginx.pid; error_log /dev/null crit; worker_rlimit_nofile 16384;
              events {{ worker_connections 12000; }}
              http {{
                  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
                  server {{ {listen} location / {{ return 200 'hello'; }} }}
+                 server {{ listen unix:{status}; location / {{ stub_status; }} }}
              }}"
         );
         fs::write(prefix.path().join("nginx.conf"), configuration)?;
@@ -165,6 +172,26 @@ impl Nginx {
             return Ok(nginx);
         }
         Err(Failure::Server(format!("nginx did not start: {}", String::from_utf8_lossy(&output.stderr))))
+    }
+
+    /// Does some work and returns how many requests came meanwhile.
+    pub(crate) fn requests_of<T>(&self, work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, u64)> {
+        let before = self.requests()?;
+        let done = work()?;
+        // The second question is one as well.
+        Ok((done, self.requests()?.saturating_sub(before + 1)))
+    }
+
+    /// Asks how many requests there have been, this one included.
+    fn requests(&self) -> Outcome<u64> {
+        let mut socket = UnixStream::connect(self.prefix.path().join(STATUS))?;
+        socket.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        // A line of three numbers: connections accepted, connections handled, requests.
+        let (_, numbers) = answer.split_once("requests\n").unwrap_or_default();
+        let requests = numbers.split_whitespace().nth(2).and_then(|number| number.parse().ok());
+        requests.ok_or_else(|| Failure::Server(format!("nginx said of its requests: {answer}")))
     }
 
     fn command(&self) -> Command {
