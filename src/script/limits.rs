@@ -47,10 +47,7 @@ impl ScriptLimits {
     /// Returns how long a stage may take.
     #[must_use]
     pub fn deadline(&self, stage: Stage) -> Duration {
-        match stage {
-            Stage::Request | Stage::Response | Stage::Delay => self.callback,
-            Stage::Text | Stage::Setup | Stage::Init | Stage::Done => self.stage,
-        }
+        if stage.is_of_requests() { self.callback } else { self.stage }
     }
 }
 
@@ -77,6 +74,11 @@ pub enum Stage {
 impl Stage {
     const ALL: [Self; 7] =
         [Self::Text, Self::Setup, Self::Init, Self::Request, Self::Response, Self::Delay, Self::Done];
+
+    /// Returns whether this comes with every request.
+    pub(super) fn is_of_requests(self) -> bool {
+        matches!(self, Self::Request | Self::Response | Self::Delay)
+    }
 
     pub(super) fn of_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Text)

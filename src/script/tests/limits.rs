@@ -83,6 +83,30 @@ fn shortest(mut measure: impl FnMut() -> Duration) -> Duration {
 }
 
 #[test]
+fn garbage_is_collected_before_memory_runs_out_however_much_is_kept() {
+    let text = "n, kept = 0, {} local function keep() kept[#kept + 1] = WHAT end \
+                function request() n += 1 more() return wrk.format('GET', '/' .. ('y'):rep(2000) .. n) end ";
+    // 45 MiB in texts and in tables, which the collector must look into.
+    for (what, count) in [("('x'):rep(1000) .. #kept", 44_000), ("{id = #kept, more = {}}", 200_000)] {
+        for rest in [
+            // From the beginning, and more with each request.
+            format!("for _ = 1, {count} do keep() end function more() end"),
+            format!("function more() for _ = 1, {count} / 4000 do if n <= 4000 then keep() end end end"),
+        ] {
+            let mut bench = Bench::of(&format!("{}{rest}", text.replace("WHAT", what)));
+            (bench.limits.stage, bench.limits.callback) = (Duration::from_secs(60), Duration::from_secs(10));
+            let script = bench.loaded();
+            let mut source = worker(&script, 0);
+            let mut wire = Rc::default();
+            for number in 1..=30_000 {
+                let chosen = source.next(0, &mut wire);
+                chosen.unwrap_or_else(|error| panic!("request {number}, {what}, {rest}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_workers_state_is_made_within_milliseconds() {
     let script = Bench::of("function request() return wrk.format() end").loaded();
 
