@@ -395,6 +395,20 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_loop_that_is_limited_by_its_generator_is_remarked() {
+        let said = |busy_share, asked_rate| {
+            let mut head = Measurement { asked_rate, ..steady(3_000.0) };
+            head.generator.busy_share = busy_share;
+            let comparison = judge_against(&gate(&[Quantile::P50]), &head, &quiet_history());
+            comparison.reasons.iter().any(|reason| reason.starts_with("the load generator was busy 99.5 %"))
+        };
+
+        assert!(said(0.995, None));
+        assert!(!said(0.5, None), "it had time left");
+        assert!(!said(0.995, steady(3_000.0).asked_rate), "it kept its rate");
+    }
+
+    #[test]
     fn errors_are_judged_before_latency() {
         let head = with_failures(steady(6_000.0), OutcomeClass::ServerError, 1_000);
 

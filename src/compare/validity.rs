@@ -15,7 +15,8 @@ const MAX_LAG_OF_MEDIAN: f64 = 0.10;
 /// there the spread of the baseline accounts for it.
 const TOLERATED_LAG_US: f64 = 1_000.0;
 
-/// A worker that waits for less than a twentieth of its time has no room to keep a schedule.
+/// A worker that waits for less than a twentieth of its time has no room to keep a schedule, or to see answers when
+/// they come.
 const SATURATED_SHARE: f64 = 0.95;
 
 /// From here on, requests that were never sent cannot be laid at the service's door: a busy generator takes longer
@@ -166,6 +167,14 @@ pub(super) fn remarks(head: &Measurement) -> Vec<String> {
     let missing = head.asked_connections.saturating_sub(head.reached_connections);
     if head.asked_rate.is_none() && missing > 0 && doubts(head).is_empty() {
         remarks.push(format!("{missing} of {} connections were never open", head.asked_connections));
+    }
+    if head.asked_rate.is_none() && head.generator.busy_share >= SATURATED_SHARE {
+        // It reads answers later than they come then, and nothing tells how much later.
+        remarks.push(format!(
+            "the load generator was busy {} of the time, so its own work is part of the latency: take fewer \
+             connections, a rate, or more threads (-t)",
+            words::share(head.generator.busy_share)
+        ));
     }
     if is_often_late(head) {
         remarks.push(format!(
