@@ -234,7 +234,7 @@ impl Crew {
     /// Ends the whole run because the source cannot go on.
     fn fail(&self, failure: &SourceFailure) {
         self.end_now(clock::monotonic());
-        self.orders.stop.stop(Ending::SourceFailed(failure.to_string()));
+        self.orders.stop.stop(Ending::SourceFailed(failure.with_help()));
     }
 
     /// Ends every run against the target: it may not be loaded any more.

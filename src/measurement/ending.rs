@@ -38,7 +38,7 @@ impl Ending {
             Self::Unhealthy(why) => Some(format!("the target was unhealthy: {why}")),
             Self::Revoked(why) => Some(format!("the guard took its permission back: {why}")),
             Self::Exhausted(why) => Some(format!("the run reached its ceiling: {why}")),
-            Self::SourceFailed(why) => Some(format!("the requests ran out: {why}")),
+            Self::SourceFailed(why) => Some(format!("the requests ended early: {why}")),
         }
     }
 }

@@ -220,6 +220,14 @@ pub struct SourceFailure {
     pub help: String,
 }
 
+impl SourceFailure {
+    /// Returns both in one line.
+    #[must_use]
+    pub fn with_help(&self) -> String {
+        format!("{} ({})", self.what, self.help)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -167,7 +167,7 @@ impl Host {
         match declared(name, plan.files.keys()) {
             Some(found) => Ok(Arc::clone(&plan.files[found])),
             None => Err(format!(
-                "cannot open {name:?}: declare it in `data` of [script], so that it is read before the run"
+                "cannot open {name:?}, which is not declared: name it in `data` of [script], so that it is read before the run"
             )),
         }
     }
@@ -176,7 +176,7 @@ impl Host {
     pub(super) fn open_sink(&self, name: &str, appends: bool) -> Result<String, String> {
         let Some(found) = declared(name, self.plan().sinks.iter()) else {
             return Err(format!(
-                "cannot write {name:?}: declare it in `sink` of [script]; it is stored with the reports"
+                "cannot write {name:?}, which is not declared: name it in `sink` of [script]; it is stored with the reports"
             ));
         };
         let mut sinks = self.sinks.borrow_mut();
@@ -204,7 +204,8 @@ impl Host {
         match self.plan().environment.get(name) {
             Some(value) => Ok(value.as_deref()),
             None => Err(format!(
-                "cannot read the variable {name:?}: declare it in `env` of [script], or as a [[secret]] and use wrk.secret"
+                // No colon behind the name: what follows one behind a word such as TOKEN is masked.
+                "cannot read the variable {name:?}, which is not declared: name it in `env` of [script], or as a [[secret]] and use wrk.secret"
             )),
         }
     }

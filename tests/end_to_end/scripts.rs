@@ -121,7 +121,8 @@ fn a_script_that_is_wrong_says_where_and_how_to_mend_it() {
         ("wrk.path = '/'\nlocal x = = 2", 2, "error: script.lua:2:"),
         ("function init()\n  error('no users')\nend", 101, "init(): script.lua:2: no users"),
         ("\nos.execute('sleep 1')", 101, "script.lua:2: os.execute is not available to scripts"),
-        ("io.open('users.csv')", 101, "declare it in `data` of [script]"),
+        ("io.open('users.csv')", 101, "name it in `data` of [script]"),
+        ("os.getenv('TOKEN')", 101, "\"TOKEN\", which is not declared: name it in `env` of [script]"),
         (
             "function request() return 'GET http://www.example.com/ HTTP/1.1\\r\\n\\r\\n' end",
             101,

@@ -155,7 +155,10 @@ fn a_source_that_breaks_ends_the_run_with_its_reason() {
     let measurement =
         try_run(Behaviour::Breaks, serve_always(OK), &scenario(CLOSED, 1, 10_000 * MS)).unwrap();
 
-    assert_eq!(measurement.ending, Ending::SourceFailed("line 7: attempt to index nil".into()));
+    assert_eq!(
+        measurement.ending,
+        Ending::SourceFailed("line 7: attempt to index nil (mend the script)".into())
+    );
     assert_eq!(measurement.outcomes().count(OutcomeClass::Success), 5);
 }
 

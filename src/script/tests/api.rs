@@ -256,10 +256,10 @@ fn what_was_declared_can_be_read_and_nothing_else() {
     bench.plan.params[0].value = "70".into();
     assert_eq!(bench.refused(), "parameter `size` of load/test.lua is no whole number from 1 to 9");
     for (hostile, answer) in [
-        ("os.getenv('HOME')", "declare it in `env`"),
-        ("io.open('/etc/passwd')", "declare it in `data`"),
-        ("for line in io.lines('x') do end", "declare it in `data`"),
-        ("io.open('out.txt', 'w')", "declare it in `sink`"),
+        ("os.getenv('HOME')", "name it in `env`"),
+        ("io.open('/etc/passwd')", "name it in `data`"),
+        ("for line in io.lines('x') do end", "name it in `data`"),
+        ("io.open('out.txt', 'w')", "name it in `sink`"),
         ("require 'socket.http'", "the generator owns all connections"),
         ("require 'socket'.connect('127.0.0.1', 22)", "the generator owns all connections"),
         ("wrk.secret('token')", "declare it as a [[secret]]"),

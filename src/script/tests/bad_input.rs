@@ -144,7 +144,7 @@ fn a_feed_that_is_no_csv_is_told_with_its_line_and_without_its_cells() {
         assert!(!said.contains("private"), "{said}");
     }
     let said = with_file(text, "load/other.csv", b"name\nada\n").refused();
-    assert!(said.contains("declare it in `data` of [script]"), "{said}");
+    assert!(said.contains("name it in `data` of [script]"), "{said}");
 }
 
 #[test]

@@ -83,6 +83,11 @@ fn whatever_a_callback_raises_is_told_with_its_place() {
         ("wrk.format('GET', '/a b') wrk.format()", "load/test.lua:1: the request line is not allowed"),
         ("wrk.format(nil, nil, 7)", "load/test.lua:1: attempt to iterate over a number value"),
         ("wrk.format({})", "load/test.lua:1: attempt to concatenate table with string"),
+        (
+            "wrk.format('POST', '/', nil, {a = 1})",
+            "load/test.lua:1: the body is a table, which has no text: wrk.json makes one of a table",
+        ),
+        ("wrk.format('GET', '/', {A = print})", "load/test.lua:1: header A is a function, which has no text"),
         ("wrk.format('GET', '/', {A = ('x'):rep(2e6)})", "load/test.lua:1: the first line and the headers"),
         ("wrk.format('GET', '/' .. ('x'):rep(2e6))", "load/test.lua:1: the first line and the headers"),
         (
@@ -100,6 +105,13 @@ fn whatever_a_callback_raises_is_told_with_its_place() {
     let mut source = worker(&gone, 0);
     next(&mut *source).unwrap();
     assert_eq!(next(&mut *source).unwrap_err().what, "request(): attempt to call a nil value");
+}
+
+#[test]
+fn a_static_body_without_a_text_is_refused() {
+    let said = Bench::of("wrk.body = {a = 1}").refused();
+
+    assert_eq!(said, "init(): the body is a table, which has no text: wrk.json makes one of a table");
 }
 
 #[test]
