@@ -23,6 +23,9 @@ pub enum RawError {
     /// `wrk.format` got a part with a line break in it.
     #[error("a part of the request holds a line break or a control character")]
     LineBreak,
+    /// The same where it is known in which one.
+    #[error("{0} holds a line break")]
+    LineBreakIn(String),
     /// A secret stands where it must not, or may not go to this target.
     #[error(transparent)]
     Secret(#[from] SecretFault),
@@ -48,7 +51,9 @@ impl RawError {
             }
             Self::Body(_) => "send a smaller body of your own service's data",
             Self::TooMany(_) => "declare `pipeline` in [script] for requests that belong together",
-            Self::LineBreak => "make values safe with wrk.headervalue, wrk.urlencode or wrk.path",
+            Self::LineBreak | Self::LineBreakIn(_) => {
+                "make values safe with wrk.headervalue, wrk.urlencode or wrk.path"
+            }
             Self::Secret(fault) => fault.help(),
         }
     }

@@ -15,6 +15,9 @@ use crate::request::{
 /// More than the first line and the headers of any request; a longer head is not kept outside of the script's memory.
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
+/// What of a header's name is told.
+const MAX_SHOWN_NAME_BYTES: usize = 80;
+
 /// What a callback gave and cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unsent {
@@ -34,6 +37,8 @@ pub(super) struct Draft {
     names_host: bool,
     wire: Wire,
     composing: Option<Composing>,
+    /// The part that brings lines of its own: its text would say something else than what is wrong.
+    broken: Option<RawError>,
     /// Whether the text may be sent, until that is asked.
     pending: Option<Result<(), RawError>>,
     /// What the callback returned.
@@ -53,6 +58,7 @@ impl Draft {
         self.text.clear();
         self.wire.clear();
         (self.absent_bytes, self.lines, self.names_host, self.pending) = (0, 1, false, None);
+        self.broken = None;
         if method.len().saturating_add(path.len()) > MAX_HEAD_BYTES {
             return false;
         }
@@ -63,6 +69,12 @@ impl Draft {
         let may_hold_secrets = !rules.raw.placeholders.is_empty() || !rules.tokens.is_empty();
         self.composing =
             if may_hold_secrets { None } else { self.wire.compose(method, path, rules.raw).ok() };
+        // What is composed holds no break, here and below.
+        if self.composing.is_none() {
+            for (what, part) in [("the method", method), ("the path", path)] {
+                self.find_break(part, || what.to_owned());
+            }
+        }
         true
     }
 
@@ -81,6 +93,9 @@ impl Draft {
             if !is_header_name(name) {
                 return false;
             }
+            self.find_break(value, || {
+                format!("header {:?}", String::from_utf8_lossy(&name[..name.len().min(MAX_SHOWN_NAME_BYTES)]))
+            });
         }
         if is_own_host(name) {
             self.give_up_host(rules.raw.authority.len());
@@ -90,6 +105,13 @@ impl Draft {
         }
         self.lines += 1;
         true
+    }
+
+    /// Notes the first part with a line break.
+    fn find_break(&mut self, part: &[u8], what: impl FnOnce() -> String) {
+        if self.broken.is_none() && memchr::memchr2(b'\r', b'\n', part).is_some() {
+            self.broken = Some(RawError::LineBreakIn(what()));
+        }
     }
 
     /// The script's own host line takes the place of ours, once.
@@ -117,11 +139,12 @@ impl Draft {
             self.put(&[b"\r\n"]);
         }
         let composed = self.composing.take().map(|composing| self.wire.compose_end(composing, body));
-        self.pending = Some(match composed {
-            _ if self.absent_bytes > 0 => Err(BODY_TOO_LONG),
-            Some(Ok(())) => Ok(()),
+        let refused = if self.absent_bytes > 0 { Some(BODY_TOO_LONG) } else { self.broken.take() };
+        self.pending = Some(match (refused, composed) {
+            (Some(error), _) => Err(error),
+            (None, Some(Ok(()))) => Ok(()),
             // The text says what is wrong, and is right where secrets stand in it.
-            _ => {
+            (None, _) => {
                 self.wire.clear();
                 let shape = Shape { lines: self.lines, body_bytes: bytes };
                 self.wire.push_raw(&self.text, rules.raw, rules.tokens, Some(shape)).map(|_| ())

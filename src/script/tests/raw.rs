@@ -87,6 +87,15 @@ fn whatever_a_callback_raises_is_told_with_its_place() {
             "wrk.format('POST', '/', nil, {a = 1})",
             "load/test.lua:1: the body is a table, which has no text: wrk.json makes one of a table",
         ),
+        (
+            "wrk.format('GET', '/', {A = 'b\\nc'}) wrk.format()",
+            "load/test.lua:1: header \"A\" holds a line break",
+        ),
+        (
+            "wrk.format('GET', '/', {A = 'b\\r\\n'}) wrk.format()",
+            "load/test.lua:1: header \"A\" holds a line break",
+        ),
+        ("wrk.format('GET', '/a\\r\\nB: c') wrk.format()", "load/test.lua:1: the path holds a line break"),
         ("wrk.format('GET', '/', {A = print})", "load/test.lua:1: header A is a function, which has no text"),
         ("wrk.format('GET', '/', {A = ('x'):rep(2e6)})", "load/test.lua:1: the first line and the headers"),
         ("wrk.format('GET', '/' .. ('x'):rep(2e6))", "load/test.lua:1: the first line and the headers"),
