@@ -83,7 +83,8 @@ impl Feed {
 fn reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} cells where the header has {expected_len}")
+            let cells = if *len == 1 { "cell" } else { "cells" };
+            format!("it has {len} {cells} where the header has {expected_len}")
         }
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".into(),
         _ => "it is not CSV".into(),
@@ -126,7 +127,7 @@ mod tests {
 
         assert_eq!(
             said(b"a,b\n1,2\nprivate\n"),
-            "cannot read feed \"u.csv\", line 3: it has 1 cells where the header has 2"
+            "cannot read feed \"u.csv\", line 3: it has 1 cell where the header has 2"
         );
         assert_eq!(said(b"a\n\xff\xfe\n"), "cannot read feed \"u.csv\", line 2: it is not UTF-8");
         assert!(said(b"").contains("the first row must name the columns"));

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mlua::{Function, MultiValue, Table};
+use mlua::MultiValue;
 
 use self::cage::Compiled;
 use self::host::{Surroundings, Thread};
@@ -122,10 +122,6 @@ impl Script {
             feeds: feed::Feeds::default(),
         });
         let main = State::load(&surroundings, &compiled, &watchdog, orders.limits, None)?;
-        let strings: mlua::Result<Table> = main.cage.lua.globals().get("string");
-        let matches: Function =
-            strings.and_then(|strings| strings.get("match")).map_err(|error| machine(error.to_string()))?;
-        params::check(plan, &matches)?;
         *main.host.first_globals.borrow_mut() = plain::globals(&main.cage.env);
         *main.host.threads.borrow_mut() = vec![Thread::default(); orders.workers as usize];
         main.enter::<()>(Stage::Setup, "setup", orders.workers)?;

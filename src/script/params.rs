@@ -1,6 +1,6 @@
 //! Parameters reach a script as data of a declared type; a value that does not fit ends the run before it begins.
 
-use mlua::{Function, Lua, Value};
+use mlua::{Function, Lua, Table, Value};
 
 use super::error::ScriptError;
 use crate::request::{ParamKind, ScriptParam, ScriptPlan};
@@ -29,10 +29,14 @@ pub(super) fn value_of(param: &ScriptParam) -> ParamValue {
     }
 }
 
-/// Checks every parameter; `matches` is Lua's own `string.match`.
-pub(super) fn check(plan: &ScriptPlan, matches: &Function) -> Result<(), ScriptError> {
+/// Checks every parameter, before the script's text can see one.
+pub(super) fn check(plan: &ScriptPlan, lua: &Lua) -> Result<(), ScriptError> {
+    let strings: mlua::Result<Table> = lua.globals().get("string");
+    let matches: Function = strings
+        .and_then(|strings| strings.get("match"))
+        .map_err(|error| ScriptError::Machine(plan.name.clone(), error.to_string()))?;
     for param in &plan.params {
-        fault(param, matches).map_or(Ok(()), |why| {
+        fault(param, &matches).map_or(Ok(()), |why| {
             Err(ScriptError::Param { script: plan.name.clone(), name: param.name.clone(), why })
         })?;
     }

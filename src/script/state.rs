@@ -11,6 +11,7 @@ use super::cage::{Cage, Compiled, load};
 use super::error::{ScriptError, message_of};
 use super::host::{Host, Surroundings};
 use super::limits::{ScriptLimits, Stage};
+use super::params;
 use super::raw::Shown;
 use super::watchdog::Watchdog;
 use crate::request::{Answered, Interest, Seat};
@@ -62,6 +63,7 @@ impl State {
         let machine = |error: mlua::Error| ScriptError::Machine(plan.name.clone(), error.to_string());
         let host = Host::new(Arc::clone(surroundings), watchdog.watch(), seat);
         let cage = Cage::build(&host, compiled, limits.memory_bytes).map_err(machine)?;
+        params::check(plan, &cage.lua)?;
         let delay = cage.entrances.raw_get("delay").map_err(machine)?;
         let modules = plan.modules.keys().cloned().collect();
         let text = load(&cage.lua, &plan.name, &compiled.script).map_err(machine)?;

@@ -129,7 +129,7 @@ fn a_feed_that_is_no_csv_is_told_with_its_line_and_without_its_cells() {
     let text =
         "users = wrk.feed('users.csv') function request() return wrk.format('GET', '/' .. users().name) end";
     for (csv, what) in [
-        (&b"name,id\nada,1\nprivate\n"[..], "line 3: it has 1 cells where the header has 2"),
+        (&b"name,id\nada,1\nprivate\n"[..], "line 3: it has 1 cell where the header has 2"),
         (b"name,id\nada,1\nprivate,2,3\n", "line 3: it has 3 cells where the header has 2"),
         (b"name\n\xff\xfea\x00\n", "line 2: it is not UTF-8"),
         (b"n\xe4me\nada\n", "line 1: it is not UTF-8"),
