@@ -4,6 +4,7 @@
 //! memory is cleared when it is dropped. A [`SecretPlan`] says where a value comes from and where it may go.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,9 +88,11 @@ pub enum SecretHost {
 }
 
 impl SecretHost {
-    /// Reads `localhost`, a host's name, or `*.` and a domain.
+    /// Reads `localhost` or an address of loopback, a host's name, or `*.` and a domain.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text == "localhost" {
+        let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let is_loopback = address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if text == "localhost" || is_loopback {
             return Ok(Self::Loopback);
         }
         let (domain, is_below) = match text.strip_prefix('*') {
@@ -196,6 +199,10 @@ mod tests {
         assert!(!holds("*.example.com", "evilexample.com") && !holds("localhost", "localhost"));
         assert!(SecretHost::Loopback.holds("127.0.0.1", true));
         assert!(!SecretHost::parse("a.example.com").unwrap().holds("a.example.com", true));
+        for this_machine in ["localhost", "127.0.0.1", "::1", "[::1]"] {
+            assert_eq!(SecretHost::parse(this_machine), Ok(SecretHost::Loopback));
+        }
+        assert_eq!(SecretHost::parse("10.0.0.1"), Ok(SecretHost::Exact("10.0.0.1".into())));
     }
 
     #[test]
