@@ -163,7 +163,7 @@ pub(crate) fn outcomes(outcomes: &Outcomes) -> String {
         .filter(|class| outcomes.count(*class) > 0)
         .map(|class| format!("{} {}", figures::count(outcomes.count(class)), outcome_word(class)))
         .collect();
-    if occurred.is_empty() { "nothing was sent".to_owned() } else { occurred.join(", ") }
+    if occurred.is_empty() { "nothing was measured".to_owned() } else { occurred.join(", ") }
 }
 
 /// Returns what share of requests failed, where any was scheduled.
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn only_outcomes_that_occurred_are_listed() {
         let mut seen = Outcomes::default();
-        assert_eq!(outcomes(&seen), "nothing was sent");
+        assert_eq!(outcomes(&seen), "nothing was measured");
 
         seen.add(OutcomeClass::Success, 2_994);
         seen.add(OutcomeClass::Timeout, 6);

@@ -152,8 +152,11 @@ impl ScriptSource {
         };
         let Some(milliseconds) = milliseconds.filter(|number: &f64| number.is_finite() && *number >= 0.0)
         else {
-            let shown =
-                milliseconds.map_or_else(|| format!("a {}", value.type_name()), |number| number.to_string());
+            let shown = match milliseconds {
+                Some(number) => number.to_string(),
+                None if value.is_nil() => "nothing".to_owned(),
+                None => format!("a {}", value.type_name()),
+            };
             return Err(ScriptError::Returned(
                 Stage::Delay,
                 self.shared.surroundings.plan.name.clone(),

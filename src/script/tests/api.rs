@@ -171,6 +171,8 @@ fn delay_is_in_milliseconds_and_nothing_else() {
         let error = wait(hostile).unwrap_err();
         assert!(error.to_string().starts_with("delay() of load/test.lua returned"), "{hostile}: {error}");
     }
+    assert_eq!(wait("nil").unwrap_err().to_string(), "delay() of load/test.lua returned nothing");
+    assert_eq!(wait("{}").unwrap_err().to_string(), "delay() of load/test.lua returned a table");
 }
 
 #[test]
