@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 
+use super::error::one_of;
 use super::host::Host;
 use super::number::Digits;
 use crate::request::{
@@ -57,8 +58,8 @@ impl Draft {
     pub(super) fn begin(&mut self, method: &[u8], path: &[u8], rules: Rules<'_>) -> bool {
         self.text.clear();
         self.wire.clear();
-        (self.absent_bytes, self.lines, self.names_host, self.pending) = (0, 1, false, None);
-        self.broken = None;
+        (self.absent_bytes, self.lines, self.names_host) = (0, 1, false);
+        (self.broken, self.pending) = (None, None);
         if method.len().saturating_add(path.len()) > MAX_HEAD_BYTES {
             return false;
         }
@@ -186,10 +187,7 @@ impl Draft {
                 let read = self.wire.push_raw(text, rules.raw, rules.tokens, None);
                 read.map(|_| ()).map_err(Unsent::Refused)
             }
-            Err(kind) => Err(Unsent::Returned(match kind.to_string_lossy() {
-                nil if nil == "nil" => "nothing".to_owned(),
-                kind => format!("a {kind}"),
-            })),
+            Err(kind) => Err(Unsent::Returned(one_of(&kind.to_string_lossy()))),
         });
         Ok(())
     }

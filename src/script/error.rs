@@ -80,6 +80,11 @@ impl From<ScriptError> for SourceFailure {
     }
 }
 
+/// Names a value by its kind of Lua: `a table`, and `nothing` for nil.
+pub(super) fn one_of(kind: &str) -> String {
+    if kind == "nil" { "nothing".to_owned() } else { format!("a {kind}") }
+}
+
 /// What an error of the library says: its message in one line with the script's own place in front.
 pub(super) fn message_of(
     error: &mlua::Error,

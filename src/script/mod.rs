@@ -21,6 +21,7 @@ mod plain;
 mod raw;
 mod source;
 mod state;
+mod thrift;
 mod veil;
 mod watchdog;
 mod word;
@@ -110,9 +111,8 @@ impl Script {
     pub fn load(orders: &ScriptOrders<'_>) -> Result<Self, ScriptError> {
         let plan = orders.plan;
         let compiled = Arc::new(Compiled::compile(plan)?);
-        let machine = |why: String| ScriptError::Machine(plan.name.clone(), why);
         let watchdog = Watchdog::start(plan.name.clone(), orders.limits, Arc::clone(&orders.last_resort))
-            .map_err(|error| machine(error.to_string()))?;
+            .map_err(|error| ScriptError::Machine(plan.name.clone(), error.to_string()))?;
         let surroundings = Arc::new(Surroundings {
             plan: Arc::clone(plan),
             origin: orders.origin.clone(),

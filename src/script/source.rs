@@ -9,7 +9,7 @@ use memchr::memmem;
 use mlua::Value;
 
 use super::draft::Unsent;
-use super::error::ScriptError;
+use super::error::{ScriptError, one_of};
 use super::legacy::Legacy;
 use super::limits::Stage;
 use super::plain::{Plains, globals};
@@ -152,11 +152,7 @@ impl ScriptSource {
         };
         let Some(milliseconds) = milliseconds.filter(|number: &f64| number.is_finite() && *number >= 0.0)
         else {
-            let shown = match milliseconds {
-                Some(number) => number.to_string(),
-                None if value.is_nil() => "nothing".to_owned(),
-                None => format!("a {}", value.type_name()),
-            };
+            let shown = milliseconds.map_or_else(|| one_of(value.type_name()), |number| number.to_string());
             return Err(ScriptError::Returned(
                 Stage::Delay,
                 self.shared.surroundings.plan.name.clone(),

@@ -1,10 +1,8 @@
 //! A state is a script that was loaded once: its cage, and the calls that go into it under the watchdog's eyes.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::state::{GcIncParams, GcMode};
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Value};
 
 use super::cage::{Cage, Compiled, load};
@@ -13,6 +11,7 @@ use super::host::{Host, Surroundings};
 use super::limits::{ScriptLimits, Stage};
 use super::params;
 use super::raw::Shown;
+use super::thrift::Thrift;
 use super::watchdog::Watchdog;
 use crate::request::{Answered, Interest, Seat};
 
@@ -26,18 +25,6 @@ pub(super) struct Callbacks {
     pub(super) interest: Interest,
 }
 
-/// How large Lua lets the heap become until garbage is gone, in percent of what is kept: its own default.
-const AMPLE_GOAL: usize = 200;
-
-/// The same for what comes once for a worker, in which a script may keep much of what it makes.
-const STAGE_GOAL: usize = 125;
-
-/// The same where memory is as good as full.
-const LEAST_GOAL: usize = 105;
-
-/// What the heap may become with garbage, in percent of its limit.
-const FULL_PERCENT: usize = 85;
-
 /// One loaded script.
 #[derive(Debug)]
 pub(super) struct State {
@@ -46,8 +33,7 @@ pub(super) struct State {
     limits: ScriptLimits,
     modules: Vec<String>,
     delay: Function,
-    /// How large the heap may become until garbage is gone, in percent of what is kept.
-    goal: Cell<usize>,
+    thrift: Thrift,
 }
 
 impl State {
@@ -63,11 +49,15 @@ impl State {
         let machine = |error: mlua::Error| ScriptError::Machine(plan.name.clone(), error.to_string());
         let host = Host::new(Arc::clone(surroundings), watchdog.watch(), seat);
         let cage = Cage::build(&host, compiled, limits.memory_bytes).map_err(machine)?;
-        params::check(plan, &cage.lua)?;
+        // The workers' states come after the main one, and have the same parameters.
+        if seat.is_none() {
+            params::check(plan, &cage.lua)?;
+        }
         let delay = cage.entrances.raw_get("delay").map_err(machine)?;
         let modules = plan.modules.keys().cloned().collect();
         let text = load(&cage.lua, &plan.name, &compiled.script).map_err(machine)?;
-        let state = Self { cage, host, limits, modules, delay, goal: Cell::new(AMPLE_GOAL) };
+        let thrift = Thrift::new(limits.memory_bytes);
+        let state = Self { cage, host, limits, modules, delay, thrift };
         state.call::<()>(Stage::Text, &text, ())?;
         Ok(state)
     }
@@ -144,7 +134,7 @@ impl State {
     fn watched<R>(&self, stage: Stage, call: impl FnOnce() -> mlua::Result<R>) -> Result<R, ScriptError> {
         let watch = &self.host.watch;
         self.host.begin_call();
-        self.set_thrift(stage);
+        self.thrift.prepare(&self.cage.lua, stage);
         watch.enter(stage);
         let outcome = call();
         watch.leave();
@@ -152,25 +142,6 @@ impl State {
             Ok(value) if !watch.must_stop() => Ok(value),
             Ok(_) => Err(self.stopped(stage)),
             Err(error) => Err(self.failure(stage, &error)),
-        }
-    }
-
-    /// Has garbage collected before the heap meets its limit, where Lua fails without a look at what is garbage.
-    ///
-    /// The goal counts at the end of a collection, when the heap is little more than what is kept.
-    fn set_thrift(&self, stage: Stage) {
-        let goal = if stage.is_of_requests() {
-            let full = self.limits.memory_bytes.saturating_mul(FULL_PERCENT);
-            let used = self.cage.lua.used_memory();
-            if used.saturating_mul(AMPLE_GOAL) <= full { AMPLE_GOAL } else { (full / used).max(LEAST_GOAL) }
-        } else {
-            STAGE_GOAL
-        };
-        if self.goal.replace(goal) != goal {
-            // How much is looked at for what is made meanwhile, in percent of it; the first is Lua's own default.
-            let steps = if goal == AMPLE_GOAL { 200 } else { 1600 };
-            let parameters = GcIncParams::default().goal(goal as i32).step_multiplier(steps);
-            self.cage.lua.gc_set_mode(GcMode::Incremental(parameters));
         }
     }
 
