@@ -1,16 +1,13 @@
 //! The floor of HTTP/2: the `h2` crate over rustls, as the load path uses them, and nothing around them.
 //!
-//! One task a connection reads, looks at its streams and writes. Requests are built once; nothing is counted but
-//! answers, and no time is kept but the end's. What a client costs above it is its own; less is not to be had with
+//! One task a connection reads, looks at its streams and writes. Requests are built once; nothing is
+//! counted, and no time is kept but the end's. What a client costs above it is its own; less is not to be had with
 //! these libraries.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::hint::black_box;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -58,11 +55,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
     let [connections, streams, seconds] = numbers[..] else { return Err(strange()) };
     let tls = tls(Path::new(root))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(<_>::default())?;
-    let answers = Rc::new(Cell::new(0));
     runtime.block_on(async {
         let mut lanes = JoinSet::new();
         for _ in 0..connections {
-            lanes.spawn_local(Lane::open(tls.clone(), streams, Rc::clone(&answers)).await?);
+            lanes.spawn_local(Lane::open(tls.clone(), streams).await?);
         }
         let ends_at = clock::monotonic() + Duration::from_secs(seconds);
         tokio::select! {
@@ -71,9 +67,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
             }
             () = tokio::time::sleep_until(ends_at.into()) => Ok(()),
         }
-    })?;
-    black_box(answers);
-    Ok(())
+    })
 }
 
 fn tls(root: &Path) -> Outcome<TlsConnector> {
@@ -96,7 +90,6 @@ struct Lane {
     request: Request<()>,
     streams: Vec<Stream>,
     wanted: usize,
-    answers: Rc<Cell<u64>>,
 }
 
 enum Stream {
@@ -105,7 +98,7 @@ enum Stream {
 }
 
 impl Lane {
-    async fn open(tls: TlsConnector, streams: u64, answers: Rc<Cell<u64>>) -> Outcome<Self> {
+    async fn open(tls: TlsConnector, streams: u64) -> Outcome<Self> {
         let address = SocketAddr::new(PREVIEW_ADDRESS.parse().map_err(strange)?, 443);
         #[expect(clippy::disallowed_methods, reason = "a bench of the bare library on a server of its own")]
         let tcp = TcpStream::connect(address).await?;
@@ -127,7 +120,7 @@ impl Lane {
         let request = Request::get(format!("https://{PREVIEW}/")).version(Version::HTTP_2);
         let request = request.header(USER_AGENT, "floor").body(()).map_err(strange)?;
         let wanted = usize::try_from(streams).map_err(strange)?;
-        Ok(Self { driver, requests, request, streams: Vec::new(), wanted, answers })
+        Ok(Self { driver, requests, request, streams: Vec::new(), wanted })
     }
 
     fn send(&mut self) -> Result<Stream, h2::Error> {
@@ -153,7 +146,6 @@ impl Future for Lane {
         let mut nobody = Context::from_waker(Waker::noop());
         for place in 0..lane.streams.len() {
             if lane.streams[place].poll_end(&mut nobody)?.is_ready() {
-                lane.answers.set(lane.answers.get() + 1);
                 // It wakes this task, so that the driver writes what all streams send.
                 lane.streams[place] = lane.send()?;
             }
